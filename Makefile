@@ -1,0 +1,36 @@
+# Two commands do all the set-up: `make bench` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup bench test lint quick slow clean
+
+help:
+	@echo "make bench   set up, then run the benchmark suite on real images and gate it against baselines/"
+	@echo "make test    set up, then lint, types, import contracts, all tests, and a reduced gate on real MemTorch"
+	@echo "make quick   the fast tests only    make lint   ruff, mypy, import-linter    make slow   the slow tests only"
+
+setup:
+	@$(PYTHON) tools/bootstrap.py
+
+# Cases on data that this machine lacks are shown as SKIPPED with the command that gets the data; every other verdict counts.
+bench: setup
+	$(BIN)/python -m pytest benchmarks --membench-allow-skip --membench-report=reports $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+quick: setup
+	$(BIN)/python -m pytest tests -m "not slow" $(ARGS)
+
+slow: setup
+	$(BIN)/python -m pytest tests -m slow $(ARGS)
+
+test: lint
+	$(BIN)/python -m pytest tests $(ARGS)
+	$(BIN)/python -m pytest benchmarks --membench-allow-skip --membench-images=20
+
+clean:
+	rm -rf .venv .setup.lock reports

@@ -1,0 +1,80 @@
+"""The empirical metal-oxide RRAM model that endurance and retention share.
+
+C. Lammie, M. Rahimi Azghadi, D. Ielmini, "Empirical metal-oxide RRAM device endurance and retention model for deep learning
+simulations", Semiconductor Science and Technology 36(6), 2021.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from membench.effect import Crossbar, Effect
+from membench.errors import InputError
+from membench.plain import Number, Positive
+
+Fit = tuple[Annotated[Number, Field(gt=0)], Number, Number, Number]
+
+
+class EmpiricalMetalOxide(Effect):
+    """Resistances fail once x (cycles, or seconds) exceeds a threshold p_0 exp(p_1 size + p_2 min(T0 / T, 1)).
+
+    Devices below the midpoint of r_on and r_off are taken for LRS, those above for HRS. Mode `gradual` moves log10(R) by
+    p_3 (p_1 size + p_2 min(T0 / T, 1)) log10(x / threshold); `sudden` puts R at the stable resistance.
+
+    Attributes:
+        mode: `gradual` or `sudden`.
+        p_lrs: (p_0, p_1, p_2, p_3) of devices at LRS; p_0 in the unit of x and above 0, p_1 in 1/nm, p_2 and p_3 without unit.
+        p_hrs: the same of devices at HRS.
+        stable_resistance_lrs: where `sudden` leaves a device at LRS, in ohms.
+        stable_resistance_hrs: where `sudden` leaves a device at HRS, in ohms.
+        cell_size: in nm.
+        temperature: T, in kelvin.
+        temperature_threshold: T0 above which failure is hastened, in kelvin.
+    """
+
+    mode: Literal["gradual", "sudden"]
+    p_lrs: Fit
+    p_hrs: Fit
+    stable_resistance_lrs: Positive
+    stable_resistance_hrs: Positive
+    cell_size: Positive = 10.0
+    temperature: Positive = 298.0
+    temperature_threshold: Positive = 298.0
+
+    @property
+    def x(self) -> float:
+        """What the model counts: cycles or seconds."""
+        raise NotImplementedError
+
+    def threshold(self, fit: Fit) -> float:
+        """The x at which failure begins."""
+        warmth = min(self.temperature_threshold / self.temperature, 1)
+        return fit[0] * math.exp(fit[1] * self.cell_size + fit[2] * warmth)
+
+    @model_validator(mode="after")
+    def _fails(self) -> Self:
+        lrs, hrs = self.threshold(self.p_lrs), self.threshold(self.p_hrs)
+        if self.x <= min(lrs, hrs):
+            raise InputError(
+                f"{type(self).__name__}: nothing fails yet at {self.x:g}: failure begins at {lrs:g} for LRS and at {hrs:g} for HRS. "
+                "Raise it, or leave the effect out."
+            )
+        return self
+
+    def check(self, before: Sequence[Crossbar], after: Sequence[Crossbar]) -> Mapping[str, float]:
+        """How far log10(R) moved on average, on either side of the midpoint."""
+        shift: dict[str, list[float]] = {"lrs": [], "hrs": []}
+        for old, new in zip(before, after, strict=True):
+            resistance = 1 / old.conductance[old.real]
+            middle = (1 / old.conductance_max[old.real] + 1 / old.conductance_min[old.real]) / 2
+            moved = np.log10(1 / new.conductance[old.real]) - np.log10(resistance)
+            shift["lrs"].extend(moved[resistance < middle])
+            shift["hrs"].extend(moved[resistance >= middle])
+        return {
+            f"mean_log10_shift_{state}": float(np.mean(values)) if values else 0.0 for state, values in shift.items()
+        } | {"threshold_lrs": self.threshold(self.p_lrs), "threshold_hrs": self.threshold(self.p_hrs)}

@@ -1,0 +1,66 @@
+"""The base of every declared thing: frozen, strict about its fields, with errors that a reader can act on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from membench.errors import InputError
+
+
+# Strict numbers: True is no integer, "8" is no number, and neither NaN nor an infinity is a value of any field.
+Integer = Annotated[int, Strict()]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
+Proportion = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+def explain(error: ValidationError, what: str, known: Mapping[str, Any]) -> str:
+    """`error` in membench's words: one line a fault, with the field, the reason and what was given."""
+    lines = []
+    for fault in error.errors(include_url=False):
+        field = ".".join(str(part) for part in fault["loc"]) or "(the whole)"
+        if fault["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close and len(fault["loc"]) == 1 else ""
+            allowed = f" Fields: {', '.join(known)}." if len(fault["loc"]) == 1 else ""
+            lines.append(f"{field}: there is no such field.{' ' + hint if hint else ''}{allowed}")
+        else:
+            given = repr(fault["input"])
+            given = given if len(given) <= 80 else given[:77] + "..."
+            lines.append(f"{field}: {fault['msg'].removeprefix('Value error, ')} (given: {given})")
+    return f"{what} is not valid:\n  " + "\n  ".join(lines)
+
+
+class Plain(BaseModel):
+    """A frozen pydantic model without silently ignored fields.
+
+    Raises:
+        InputError: when a field is unknown, missing or out of its range. Its message names every faulty field.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", validate_default=True)
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise InputError(explain(error, self._title(data), type(self).model_fields)) from None
+
+    @classmethod
+    def _title(cls, data: Mapping[str, Any]) -> str:
+        return f"{cls.__name__} {data['name']!r}" if "name" in data else cls.__name__
+
+    @classmethod
+    def from_json(cls, text: str | bytes, what: str) -> Self:
+        """Read an instance from JSON; `what` names the file in errors."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise InputError(explain(error, what, cls.model_fields)) from None
+        except InputError as error:
+            raise InputError(f"{what}: {error}") from None

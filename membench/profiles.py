@@ -1,0 +1,71 @@
+"""Named, reusable conversions with their non-idealities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from membench.case import ADC, Case, Conversion
+from membench.devices import VTEAM
+from membench.effect import Effect
+from membench.nonidealities import DeviceFaults, Variability
+from membench.plain import Plain
+from membench.registry import Registry
+
+
+class Profile(Plain):
+    """A conversion plus non-idealities, under a name.
+
+    Attributes:
+        name: what it is called.
+        source: where its numbers come from.
+        conversion: how the network becomes memristive.
+        nonidealities: effects, in order.
+    """
+
+    name: str
+    source: str
+    conversion: Conversion
+    nonidealities: tuple[Effect, ...] = ()
+
+    def case(self, **fields: Any) -> Case:
+        """A case of this profile; `fields` are the case's others, and may override the profile's."""
+        return Case(**{"conversion": self.conversion, "nonidealities": self.nonidealities, **fields})
+
+
+PROFILES: Registry[Profile] = Registry("profile")
+
+
+def profile(name: str) -> Profile:
+    """The profile of that name."""
+    return PROFILES.get(name)
+
+
+# The device of public MemTorch studies: r_on 14 kohm, r_off 50 Mohm (paper.md, "Sweep ranges").
+STUDY_DEVICE = VTEAM(r_on=1.4e4, r_off=5e7)
+_RECOMMENDED = Conversion(device=STUDY_DEVICE, tile_shape=(64, 64), adc=ADC(bits=8), max_input_voltage=6.0)
+
+for _profile in (
+    Profile(
+        name="exact",
+        source="No tiles, no ADC, no input limit: what the mapping alone costs.",
+        conversion=Conversion(device=STUDY_DEVICE),
+    ),
+    Profile(
+        name="ideal",
+        source="arXiv 2407.13410's recommendation: 64x64 tiles, 8-bit ADC, MIV 6 to 9 V, ideal devices.",
+        conversion=_RECOMMENDED,
+    ),
+    Profile(
+        name="variable",
+        source="`ideal` with device-to-device variability; sigma of r_off 1e6 to 1e7 ohm is the range of public MemTorch studies.",
+        conversion=_RECOMMENDED,
+        nonidealities=(Variability(r_on_sigma=1.4e3, r_off_sigma=5e6),),
+    ),
+    Profile(
+        name="faulty",
+        source="`ideal` with 2 % of the devices stuck at LRS and 2 % at HRS; public MemTorch studies sweep 0 to 25 %.",
+        conversion=_RECOMMENDED,
+        nonidealities=(DeviceFaults(lrs_proportion=0.02, hrs_proportion=0.02),),
+    ),
+):
+    PROFILES.add(_profile.name, _profile)

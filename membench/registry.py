@@ -1,0 +1,62 @@
+"""Named components: one file registers one data set, network, effect or engine."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from membench.errors import InputError, UnknownNameError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """A mapping from name to component that says what is known when a name is not.
+
+    Args:
+        what: the kind of component, in the singular, for messages ("data set").
+        package: the package whose modules register the built-in components when they are imported; looked into on first use,
+            so that naming a component does not import all of them before they are needed.
+    """
+
+    def __init__(self, what: str, package: str | None = None) -> None:
+        self.what = what
+        self._package = package
+        self._items: dict[str, T] = {}
+
+    def add(self, name: str, item: T) -> T:
+        """Register `item`; a name that another component holds is refused."""
+        if name in self._items and self._items[name] != item:
+            raise InputError(f"There are two components for the {self.what} {name!r}. Give one of them another name.")
+        self._items[name] = item
+        return item
+
+    def get(self, name: str) -> T:
+        """The component of that name."""
+        self._discover()
+        try:
+            return self._items[name]
+        except KeyError:
+            close = difflib.get_close_matches(name, self._items, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise UnknownNameError(
+                f"There is no {self.what} {name!r}.{hint} Known: {', '.join(sorted(self._items)) or 'none'}."
+            ) from None
+
+    def names(self) -> tuple[str, ...]:
+        self._discover()
+        return tuple(sorted(self._items))
+
+    def __iter__(self) -> Iterator[T]:
+        return iter([self.get(name) for name in self.names()])
+
+    def _discover(self) -> None:
+        if self._package is None:
+            return
+        package, self._package = importlib.import_module(self._package), None
+        for module in pkgutil.iter_modules(package.__path__):
+            if not module.name.startswith("_"):
+                importlib.import_module(f"{package.__name__}.{module.name}")

@@ -1,0 +1,90 @@
+"""Intervals for paired accuracies: the same images classified twice, once or more (seeds) each.
+
+Two things vary: which images were drawn, and which devices (seeds). The interval carries both:
+
+- images: Bonett and Price's adjusted Wald interval for a difference of paired proportions (Statistics in Medicine 31(2012)),
+  which stays honest where nothing at all differs: 0 changes in 100 images is not 0 +- 0. Seeds share their images, so each
+  image counts once, with its mean over the seeds.
+- seeds: Student's t over the differences of the seeds.
+
+The two half-widths are joined as the square root of their sum of squares (Zou and Donner's MOVER, Statistics in Medicine
+27(2008)). With one seed the interval speaks of the images alone.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from membench.plain import Plain
+
+LEVEL = 0.95
+
+
+class Interval(Plain):
+    """An estimate with its confidence interval.
+
+    Attributes:
+        estimate: in percentage points.
+        low: lower bound, in percentage points.
+        high: upper bound, in percentage points.
+        seeds: over how many seeds; with one, the spread between devices is not in the interval.
+        level: of confidence.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    seeds: int
+    level: float = LEVEL
+
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
+
+def paired_difference(reference: ArrayLike, other: ArrayLike) -> Interval:
+    """By how many points `other` is less accurate than `reference` on the same images.
+
+    Args:
+        reference: True where an image was classified rightly; shape (images,) or (seeds, images).
+        other: the same of the other classifier; shape (seeds, images). A reference without seeds is shared by all.
+
+    Returns:
+        The mean of reference - other in percentage points, with its 95 % interval.
+    """
+    right = np.atleast_2d(np.asarray(other, dtype=bool))
+    expected = np.broadcast_to(np.atleast_2d(np.asarray(reference, dtype=bool)), right.shape)
+    seeds, images = right.shape
+    if seeds == 0 or images == 0:
+        raise ValueError("paired_difference needs at least one seed and one image")
+    lost = float(np.mean(expected & ~right)) * images
+    won = float(np.mean(~expected & right)) * images
+    estimate = (lost - won) / images
+    half = math.hypot(_images_half_width(lost, won, images), _seeds_half_width(expected.mean(axis=1) - right.mean(axis=1)))
+    return Interval(
+        estimate=100 * estimate,
+        low=100 * max(-1.0, estimate - half),
+        high=100 * min(1.0, estimate + half),
+        seeds=seeds,
+    )
+
+
+def _images_half_width(lost: float, won: float, images: int) -> float:
+    p_lost, p_won = (lost + 1) / (images + 2), (won + 1) / (images + 2)
+    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    return z * math.sqrt((p_lost + p_won - (p_lost - p_won) ** 2) / (images + 2))
+
+
+def _seeds_half_width(differences: NDArray[np.float64]) -> float:
+    return mean_half_width(differences) if differences.size > 1 else 0.0
+
+
+def mean_half_width(values: ArrayLike) -> float:
+    """Half-width of Student's 95 % interval of the mean; values: shape (n,), n at least 2."""
+    array = np.asarray(values, dtype=float)
+    t = float(stats.t.ppf((1 + LEVEL) / 2, array.size - 1))
+    return t * float(np.std(array, ddof=1)) / math.sqrt(array.size)

@@ -1,0 +1,68 @@
+"""Files: where they are kept, and how they are written so that a kill at any moment leaves the old file or the new one whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from membench.errors import EnvironmentProblemError
+
+_NUMBERS = re.compile(r"\[\s+(-?[\d.eE+-]+(?:,\s+-?[\d.eE+-]+)*)\s+\]")
+
+
+def cache_dir() -> Path:
+    """membench's own cache: MEMBENCH_CACHE, else the platform's cache folder for the user."""
+    return Path(os.environ.get("MEMBENCH_CACHE") or platformdirs.user_cache_dir("membench"))
+
+
+def data_root() -> Path:
+    """Where data sets are looked for and downloaded to: MEMBENCH_DATA, else `data` in the cache."""
+    return Path(os.environ.get("MEMBENCH_DATA") or cache_dir() / "data")
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def canonical_json(value: Any) -> bytes:
+    """One byte string for one value: sorted keys, no spaces, ASCII, shortest round-trip floats; NaN is refused."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
+
+
+def readable_json(value: Any) -> str:
+    """JSON for files that people review: two spaces, declared order, lists of numbers on one line."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    return _NUMBERS.sub(lambda match: "[" + re.sub(r"\s+", " ", match.group(1)) + "]", text) + "\n"
+
+
+def write_atomically(path: Path, data: bytes | str) -> Path:
+    """Write `data` to `path` by way of a temporary file beside it.
+
+    Raises:
+        EnvironmentProblemError: when the folder cannot be written; an older file at `path` is then untouched.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise EnvironmentProblemError(
+            f"Cannot write {path}: {error.strerror or error}. Free some space, make the folder writable, or name another one."
+        ) from error
+    return path
