@@ -1,1 +1,49 @@
+"""membench: the benchmark suite for memristive deep learning.
 
+A case declares a data set, a network, a conversion and non-idealities; `run_case` measures what accuracy the network loses
+there and what simulating it costs. Declaring a case imports neither torch nor MemTorch; running one does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from membench.case import ADC, Case, Conversion, Scheme, Thresholds, Tuning
+from membench.devices import VTEAM, DataDriven, DataDriven2021, LinearIonDrift, StanfordPKU
+from membench.errors import MembenchError
+from membench.nonidealities import ConductanceDrift, DeviceFaults, Endurance, Retention, Variability
+from membench.profiles import STUDY_DEVICE, Profile, profile
+from membench.version import __version__
+
+__all__ = [
+    "ADC",
+    "STUDY_DEVICE",
+    "VTEAM",
+    "Case",
+    "ConductanceDrift",
+    "Conversion",
+    "DataDriven",
+    "DataDriven2021",
+    "DeviceFaults",
+    "Endurance",
+    "LinearIonDrift",
+    "MembenchError",
+    "Profile",
+    "Retention",
+    "Scheme",
+    "StanfordPKU",
+    "Thresholds",
+    "Tuning",
+    "Variability",
+    "__version__",
+    "profile",
+    "run_case",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "run_case":  # imports torch, which declaring a case must not
+        from membench.pipeline import run_case
+
+        return run_case
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -54,13 +54,14 @@ class Tuning(Plain):
         conv_images: noise images for a convolution.
         conv_size: their height and width, in pixels (length for Conv1d).
         linear_rows: noise vectors for a fully connected layer.
-        after: `programming`, as a chip is calibrated before it ages, or `effects`, as it is calibrated again afterwards.
+        after: `conversion`, before faults and ageing act, as MemTorch's tutorials do; or `effects`, as a chip is calibrated
+            with the faults and the age that it has.
     """
 
     conv_images: Count = 8
     conv_size: Annotated[Integer, Field(ge=8)] = 32
     linear_rows: Annotated[Integer, Field(ge=16)] = 4098
-    after: Literal["programming", "effects"] = "programming"
+    after: Literal["conversion", "effects"] = "conversion"
 
 
 class Conversion(Plain):

@@ -21,6 +21,8 @@ from membench.registry import Registry
 
 Array = NDArray[np.float64]
 
+_ROUNDING = 1e-6
+
 
 class Stage(StrEnum):
     """When in a device's life an effect acts. The canonical order of effects is the order of these."""
@@ -60,7 +62,7 @@ class Proof(Plain):
     Attributes:
         effect: the kind of the effect.
         devices: how many devices hold a weight (padding not counted).
-        moved: how many of them changed their conductance.
+        moved: how many of them changed their conductance by more than a millionth (single precision rounds below that).
         mean_change: mean of |G after - G before| / G before over those devices.
         details: what else the effect counted.
     """
@@ -87,6 +89,19 @@ class Effect(Plain):
         if (default := cls.model_fields["kind"].default) and isinstance(default, str):
             EFFECTS.add(default, cls)
 
+    def act(self, crossbar: Crossbar, rng: np.random.Generator) -> Array:
+        """The conductances after the effect acted, in siemens; `crossbar` is left as it is.
+
+        An engine uses its simulator's own function where it has one, and this where it has none. Effects of fabrication act
+        while an engine makes devices, and have none.
+        """
+        raise NotImplementedError
+
+    @property
+    def acts(self) -> bool:
+        """Whether this effect says itself how it acts."""
+        return type(self).act is not Effect.act
+
     @abstractmethod
     def check(self, before: Sequence[Crossbar], after: Sequence[Crossbar]) -> Mapping[str, float]:
         """Look for what this effect must have done; return what was counted.
@@ -110,7 +125,7 @@ class Effect(Plain):
         for old, new in zip(before, after, strict=True):
             g_old, g_new = old.conductance[old.real], new.conductance[new.real]
             devices += g_old.size
-            moved += int(np.count_nonzero(g_old != g_new))
+            moved += int(np.count_nonzero(np.abs(g_new - g_old) > _ROUNDING * g_old))
             change += float(np.sum(np.abs(g_new - g_old) / g_old))
         if not moved:
             raise EffectDidNothingError(

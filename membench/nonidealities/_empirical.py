@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from membench.effect import Crossbar, Effect
+from membench.effect import Array, Crossbar, Effect
 from membench.errors import InputError
 from membench.plain import Number, Positive
 
@@ -51,10 +51,13 @@ class EmpiricalMetalOxide(Effect):
         """What the model counts: cycles or seconds."""
         raise NotImplementedError
 
+    def exponent(self, fit: Fit) -> float:
+        """p_1 size + p_2 min(T0 / T, 1)."""
+        return fit[1] * self.cell_size + fit[2] * min(self.temperature_threshold / self.temperature, 1)
+
     def threshold(self, fit: Fit) -> float:
         """The x at which failure begins."""
-        warmth = min(self.temperature_threshold / self.temperature, 1)
-        return fit[0] * math.exp(fit[1] * self.cell_size + fit[2] * warmth)
+        return fit[0] * math.exp(self.exponent(fit))
 
     @model_validator(mode="after")
     def _fails(self) -> Self:
@@ -65,6 +68,20 @@ class EmpiricalMetalOxide(Effect):
                 "Raise it, or leave the effect out."
             )
         return self
+
+    def act(self, crossbar: Crossbar, rng: np.random.Generator) -> Array:
+        low, high = float(np.mean(crossbar.conductance_min)), float(np.mean(crossbar.conductance_max))
+        middle = (1 / low + 1 / high) / 2
+        resistance = 1 / crossbar.conductance
+        for fit, stable, chosen in (
+            (self.p_lrs, self.stable_resistance_lrs, np.less),
+            (self.p_hrs, self.stable_resistance_hrs, np.greater),
+        ):
+            start = self.threshold(fit)
+            if self.x > start:
+                aged = resistance * (self.x / start) ** (fit[3] * self.exponent(fit)) if self.mode == "gradual" else stable
+                resistance = np.where(chosen(resistance, middle), aged, resistance)
+        return 1 / resistance
 
     def check(self, before: Sequence[Crossbar], after: Sequence[Crossbar]) -> Mapping[str, float]:
         """How far log10(R) moved on average, on either side of the midpoint."""

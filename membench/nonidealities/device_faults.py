@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from membench.effect import Crossbar, Effect, Stage
+from membench.effect import Array, Crossbar, Effect, Stage
 from membench.errors import EffectDidNothingError, InputError
 from membench.plain import Proportion
 
@@ -41,6 +41,16 @@ class DeviceFaults(Effect):
                 "both leave a device at HRS, so together they may be 1 at most."
             )
         return self
+
+    def act(self, crossbar: Crossbar, rng: np.random.Generator) -> Array:
+        conductance = crossbar.conductance.ravel().copy()
+        for proportion, stuck in (
+            (self.hrs_proportion + self.electroform_proportion, crossbar.conductance_min),
+            (self.lrs_proportion, crossbar.conductance_max),
+        ):
+            chosen = rng.choice(conductance.size, size=int(conductance.size * proportion), replace=False)
+            conductance[chosen] = stuck.ravel()[chosen]
+        return conductance.reshape(crossbar.conductance.shape)
 
     def check(self, before: Sequence[Crossbar], after: Sequence[Crossbar]) -> Mapping[str, float]:
         """Each device that moved must be at an end of its range; as many must be there as were asked for."""

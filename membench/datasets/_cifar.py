@@ -1,0 +1,79 @@
+"""What CIFAR-10 and CIFAR-100 share (Krizhevsky 2009): torchvision's batches of pickles, and Hugging Face's parquet."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torchvision
+
+from membench.datasets import _parquet
+from membench.datasets._base import Dataset, Part, Split
+from membench.errors import FileFormatError
+
+# All that CIFAR's files need to be rebuilt. Anything else in a pickle could run code, so it is refused.
+_ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy", "ndarray"),
+    ("numpy", "dtype"),
+    ("_codecs", "encode"),
+}
+
+
+class _DataOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in _ALLOWED:
+            raise pickle.UnpicklingError(f"it names {module}.{name}, which image data do not need")
+        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+
+
+class CIFAR(Dataset):
+    """Base of both.
+
+    Attributes:
+        folder: torchvision's folder.
+        batches: its files of each part.
+        keys: the label's key in them, and its column in parquet.
+        parquet: folders in which Hugging Face's files may lie.
+        source: torchvision's class, for the download.
+    """
+
+    shape = (3, 32, 32)
+    augment = ("shift", "mirror")
+    folder: ClassVar[str]
+    batches: ClassVar[dict[str, tuple[str, ...]]]
+    keys: ClassVar[tuple[bytes, str]]
+    parquet: ClassVar[tuple[str, ...]]
+    source: ClassVar[type[torchvision.datasets.CIFAR10]]
+
+    def find(self, root: Path) -> Path | None:
+        place = root / self.folder
+        if any((place / name).exists() for names in self.batches.values() for name in names):
+            return place
+        return _parquet.find(root, self.parquet)
+
+    def read(self, found: Path, part: Part) -> Split:
+        if found.name != self.folder:
+            return _parquet.read(found, part, self.keys[1])
+        batches = [self._batch(found / name) for name in self.batches[part]]
+        images = np.concatenate([batch[b"data"] for batch in batches]).reshape(-1, *self.shape)
+        return Split(torch.from_numpy(images), torch.tensor([label for batch in batches for label in batch[self.keys[0]]]))
+
+    def download(self, root: Path) -> None:
+        base = self.source
+        torchvision.datasets.utils.download_and_extract_archive(base.url, str(root), filename=base.filename, md5=base.tgz_md5)
+
+    def _batch(self, file: Path) -> dict[bytes, Any]:
+        try:
+            content = _DataOnly(io.BytesIO(file.read_bytes()), encoding="bytes").load()
+            rows = np.asarray(content[b"data"], dtype=np.uint8)
+            if rows.ndim != 2 or rows.shape[1] != int(np.prod(self.shape)) or len(content[self.keys[0]]) != len(rows):
+                raise ValueError(f"its images have shape {rows.shape}")
+        except (OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise FileFormatError(f"{file} cannot be read: {error}. Get it again: {self.remedy}") from error
+        return {b"data": rows, self.keys[0]: content[self.keys[0]]}

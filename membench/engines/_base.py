@@ -1,0 +1,102 @@
+"""The protocol of an engine."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from membench.case import Conversion, Tuning
+from membench.effect import Crossbar, Effect
+from membench.engines._layers import Plan
+from membench.record import LayerInfo
+from membench.registry import Registry
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why something cannot be used here, and the command that mends it."""
+
+    reason: str
+    remedy: str
+
+
+class Converted(ABC):
+    """A network on crossbars. It holds its own copy of the network it was made from.
+
+    Attributes:
+        network: takes float32 images (n, channels, height, width), gives logits (n, classes).
+        layers: what was converted.
+    """
+
+    network: nn.Module
+    layers: tuple[LayerInfo, ...]
+
+    @abstractmethod
+    def targets(self) -> tuple[Crossbar, ...]:
+        """The conductances that the mapping asked for, on devices that are all as the device model says."""
+
+    @abstractmethod
+    def crossbars(self) -> tuple[Crossbar, ...]:
+        """The conductances as they are now, copied; the order and shapes of `targets`."""
+
+    @abstractmethod
+    def apply(self, effect: Effect, seed: int) -> None:
+        """Let a non-ideality act. Fabrication acts in `Engine.convert`."""
+
+    @abstractmethod
+    def tune(self, tuning: Tuning, seed: int) -> None:
+        """Fit the gain and offset of each layer."""
+
+    @abstractmethod
+    def infer(self, images: Tensor) -> Tensor:
+        """Logits (n, classes) of one batch."""
+
+
+class Engine(ABC):
+    """Turns a digital network into a converted one.
+
+    Attributes:
+        name: as the command line, records and the folder of baselines name it.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def problem(self) -> Problem | None:
+        """Why this engine cannot run on this machine, or None."""
+
+    @abstractmethod
+    def version(self) -> str:
+        """Of the simulator."""
+
+    @abstractmethod
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor) -> Plan:
+        """Which layers will be converted and which stay digital, found out before anything is run.
+
+        Args:
+            sample: a batch as the network takes it, to see which layers it passes and in which shape.
+
+        Raises:
+            UnsupportedError: names every layer or effect that the engine cannot represent, and why.
+        """
+
+    @abstractmethod
+    def convert(
+        self, model: nn.Module, conversion: Conversion, plan: Plan, fabrication: tuple[Effect, ...], seed: int, progress: Progress
+    ) -> Converted:
+        """A converted copy of `model`; `model` stays as it is.
+
+        Args:
+            fabrication: effects that act while devices are made.
+            seed: of all randomness.
+            progress: called with ("convert", layers done, layers in all).
+        """
+
+
+ENGINES: Registry[Engine] = Registry("engine", "membench.engines")

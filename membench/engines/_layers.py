@@ -1,0 +1,136 @@
+"""Which layers of a network will be converted: decided, and refused, by name before anything is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from membench.case import Conversion
+from membench.errors import UnsupportedError
+
+# What a layer's input must look like: (dimensions, in words).
+_INPUTS: dict[type[nn.Module], tuple[int, str]] = {
+    nn.Linear: (2, "(n, features)"),
+    nn.Conv1d: (3, "(n, channels, length)"),
+    nn.Conv2d: (4, "(n, channels, height, width)"),
+    nn.Conv3d: (5, "(n, channels, depth, height, width)"),
+}
+
+
+@dataclass(frozen=True)
+class PlannedLayer:
+    """A layer that will be converted; `aliases` are all names under which the network holds this very module."""
+
+    name: str
+    module: nn.Module
+    aliases: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        return type(self.module).__name__
+
+    @property
+    def weight(self) -> Tensor:
+        weight = self.module.weight
+        assert isinstance(weight, Tensor)
+        return weight
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Layers to convert, and names of those with parameters that stay digital."""
+
+    layers: tuple[PlannedLayer, ...]
+    digital: tuple[str, ...]
+
+
+def examine(model: nn.Module, conversion: Conversion, sample: Tensor, refuse: Callable[[nn.Module], str | None]) -> Plan:
+    """Walk the network and decide for each module.
+
+    A module whose own parameters are all vectors (normalisation, PReLU) stays digital and is listed. One with a matrix or
+    kernel is converted, or the network is refused: nothing stays digital unasked.
+
+    Args:
+        sample: a batch as the network takes it.
+        refuse: the engine's own reason why it cannot represent a layer of a kind that it knows, or None.
+
+    Raises:
+        UnsupportedError: with a line for each fault.
+    """
+    names: dict[int, list[str]] = {}
+    modules: dict[int, nn.Module] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(id(module), []).append(name)
+        modules[id(module)] = module
+    known = {name for aliases in names.values() for name in aliases}
+    faults = [f"keep_digital names {name!r}, which the network does not have" for name in conversion.keep_digital if name not in known]
+    layers: list[PlannedLayer] = []
+    digital: list[str] = []
+    for key, module in modules.items():
+        own = dict(module.named_parameters(recurse=False))
+        label = names[key][0] or "(the network itself)"
+        if not own:
+            continue
+        if any(name == kept or name.startswith(f"{kept}.") for name in names[key] for kept in conversion.keep_digital):
+            digital.append(label)
+        elif type(module) in _INPUTS:
+            reason = refuse(module) or _unfit_weight(module, own)
+            if reason:
+                faults.append(f"{label} ({type(module).__name__}): {reason}")
+            layers.append(PlannedLayer(label, module, tuple(names[key])))
+        elif matrices := [name for name, value in own.items() if value.ndim >= 2]:
+            base = next((kind.__name__ for kind in _INPUTS if isinstance(module, kind)), None)
+            why = f"a subclass of {base}, whose forward may differ" if base else f"it holds {', '.join(matrices)}, and no engine maps its kind"
+            faults.append(f"{label} ({type(module).__name__}): {why}")
+        else:
+            digital.append(label)
+    if not layers:
+        faults.append("no layer would be converted at all")
+    if not faults:
+        faults = _unfit_inputs(model, layers, sample)
+    if faults:
+        raise UnsupportedError(
+            "This network cannot be converted as declared:\n  "
+            + "\n  ".join(faults)
+            + "\nChange these layers, or name them in Conversion.keep_digital to leave them digital on purpose."
+        )
+    return Plan(tuple(layers), tuple(digital))
+
+
+def _unfit_weight(module: nn.Module, own: Mapping[str, Tensor]) -> str | None:
+    weight = own.get("weight")
+    if weight is None:
+        return "its weight is no parameter of its own (parametrised?)"
+    if weight.dtype != torch.float32:
+        return f"its weights are {weight.dtype}; float32 is needed"
+    if not bool(torch.isfinite(weight).all()):
+        return "its weights hold NaN or infinity"
+    if not bool(weight.any()):
+        return "all its weights are zero, so there is no largest one to map to 1 / r_on"
+    return None
+
+
+def _unfit_inputs(model: nn.Module, layers: list[PlannedLayer], sample: Tensor) -> list[str]:
+    """Faults seen when `sample` goes through the digital network: layers never passed, or inputs of another shape."""
+    seen: dict[str, Tensor] = {}
+    hooks = [
+        layer.module.register_forward_pre_hook(lambda _, inputs, name=layer.name: seen.__setitem__(name, inputs[0]))
+        for layer in layers
+    ]
+    try:
+        with torch.inference_mode():
+            model(sample)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    faults = []
+    for layer in layers:
+        dimensions, words = _INPUTS[type(layer.module)]
+        if layer.name not in seen:
+            faults.append(f"{layer.name} ({layer.kind}): the network never calls it, so its crossbars would take no part")
+        elif seen[layer.name].ndim != dimensions:
+            faults.append(f"{layer.name} ({layer.kind}): its input has shape {tuple(seen[layer.name].shape)}; {words} is needed")
+    return faults

@@ -1,0 +1,70 @@
+"""The digital network itself: the reference accuracy."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from membench.case import Conversion, Tuning
+from membench.effect import Crossbar, Effect
+from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
+from membench.engines._layers import Plan, examine
+from membench.errors import UnsupportedError
+
+
+class DigitalNetwork(Converted):
+    """A copy that computes as the original does."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        self.layers = ()
+
+    def targets(self) -> tuple[Crossbar, ...]:
+        return ()
+
+    def crossbars(self) -> tuple[Crossbar, ...]:
+        return ()
+
+    def apply(self, effect: Effect, seed: int) -> None:
+        _no_devices(effect)
+
+    def tune(self, tuning: Tuning, seed: int) -> None:
+        """Nothing to fit."""
+
+    def infer(self, images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            output: Tensor = self.network(images)
+        return output
+
+
+def _no_devices(effect: Effect) -> NoReturn:
+    raise UnsupportedError(f"The digital engine has no devices, so {effect.kind!r} cannot act. Choose another engine.")
+
+
+class DigitalEngine(Engine):
+    """No conversion: a case on this engine loses nothing, and its baseline tracks the digital accuracy."""
+
+    name = "digital"
+
+    def problem(self) -> Problem | None:
+        return None
+
+    def version(self) -> str:
+        return torch.__version__
+
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor) -> Plan:
+        for effect in effects:
+            _no_devices(effect)
+        return Plan((), examine(model, conversion, sample, lambda module: None).digital)
+
+    def convert(
+        self, model: nn.Module, conversion: Conversion, plan: Plan, fabrication: tuple[Effect, ...], seed: int, progress: Progress
+    ) -> Converted:
+        return DigitalNetwork(copy.deepcopy(model).eval())
+
+
+ENGINES.add(DigitalEngine.name, DigitalEngine())

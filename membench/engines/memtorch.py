@@ -1,0 +1,332 @@
+"""MemTorch's own code (1.1.6, CPU), behind the engine protocol: the reference for every other engine.
+
+Layers are converted one by one with MemTorch's layer classes, not with `patch_model`: that mutates its argument, converts
+nothing by default, skips layers in a ModuleList or a subclass of Sequential, and cannot name the layer it fails on. The
+result is the same (tests/engines/test_memtorch.py compares them).
+
+Four things are mended here, since no case could mean them:
+
+- A convolution without bias: MemTorch keeps the random bias that its own constructor drew.
+- The reference device that gives a layer's mapping its r_on and r_off: where devices vary, MemTorch means to take the means,
+  but looks for its flag in the wrong dict and draws a device at random, so each layer is mapped to a random range.
+- r_on_mean and r_off_mean: MemTorch asks a dict for attributes, so they are always the model class's defaults.
+- The midpoint of endurance and retention, `r_on_mean + r_off_mean / 2`, by its precedence, is not the midpoint.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from membench.case import Conversion, Scheme, Tuning
+from membench.effect import Array, Crossbar, Effect, Stage
+from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
+from membench.engines._layers import Plan, PlannedLayer, examine
+from membench.errors import EnvironmentProblemError, NotConvertedError, UnsupportedError
+from membench.nonidealities import ConductanceDrift, DeviceFaults, Variability
+from membench.nonidealities._empirical import EmpiricalMetalOxide
+from membench.record import LayerInfo
+from membench.runtime import derive_seed, isolated
+
+_INSTALL = "make setup (in a clone of membench), or: uv pip install 'membench[memtorch]'"
+
+
+@functools.cache
+def _memtorch() -> Any:
+    """The package, imported once and without its own warnings (`is not` with a literal; numpy.core)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import memtorch
+        import memtorch.bh.nonideality.DeviceFaults
+        import memtorch.bh.nonideality.endurance_retention_models
+        import memtorch.mn.Module
+    return memtorch
+
+
+def _refuse(module: nn.Module) -> str | None:
+    """Why MemTorch cannot represent a layer, or None. Each line was confirmed by a run that failed or gave wrong results."""
+    if isinstance(module, nn.Linear):
+        return None
+    if isinstance(module, nn.Conv3d):
+        return "MemTorch's Conv3d uses the crossbars of the first input channel only, and adds the bias to the last image only"
+    assert isinstance(module, nn.Conv1d | nn.Conv2d)
+    if module.groups != 1:
+        return f"groups={module.groups}: MemTorch ignores grouping"
+    if any(step != 1 for step in module.dilation):
+        return f"dilation={module.dilation}: MemTorch ignores dilation"
+    if len(set(module.kernel_size)) != 1:
+        return f"kernel_size={module.kernel_size}: MemTorch uses the first size for both axes"
+    if len(set(module.stride)) != 1:
+        return f"stride={module.stride}: MemTorch uses the first step for both axes"
+    if isinstance(module.padding, str):
+        return f"padding={module.padding!r}: MemTorch takes numbers; write the padding in pixels"
+    if module.padding_mode != "zeros":
+        return f"padding_mode={module.padding_mode!r}: MemTorch pads with zeros"
+    return None
+
+
+class MemTorchNetwork(Converted):
+    """A network of MemTorch's layers."""
+
+    def __init__(self, network: nn.Module, conversion: Conversion, converted: dict[str, tuple[PlannedLayer, Any]]) -> None:
+        self.network = network
+        self._conversion = conversion
+        self._converted = converted
+        self.layers = tuple(_describe(planned, layer, conversion) for planned, layer in converted.values())
+
+    def targets(self) -> tuple[Crossbar, ...]:
+        lowest, highest = self._conversion.device.conductance_range
+        found = []
+        for name, (planned, layer) in self._converted.items():
+            mapped = _mapping(self._conversion)(planned.weight.detach(), scheme=_scheme(self._conversion.scheme))
+            for index, matrix in enumerate(mapped if isinstance(mapped, tuple) else (mapped,)):
+                real = self._real(layer)
+                conductance = np.full(real.shape, lowest)
+                conductance[real] = self._arranged(layer, matrix.reshape(matrix.shape[0], -1).T)[real].clip(lowest, highest)
+                found.append(
+                    Crossbar(name, index, conductance, np.full(real.shape, lowest), np.full(real.shape, highest), real)
+                )
+        return tuple(found)
+
+    def crossbars(self) -> tuple[Crossbar, ...]:
+        found = []
+        for name, (_, layer) in self._converted.items():
+            for index, crossbar in enumerate(layer.crossbars):
+                found.append(_snapshot(name, index, crossbar, self._real(layer)))
+        return tuple(found)
+
+    def apply(self, effect: Effect, seed: int) -> None:
+        for name, (_, layer) in self._converted.items():
+            with isolated(derive_seed(seed, name)):
+                _act(effect, layer)
+
+    def tune(self, tuning: Tuning, seed: int) -> None:
+        for name, (planned, layer) in self._converted.items():
+            with isolated(derive_seed(seed, name)), torch.no_grad():
+                if planned.kind == "Linear":
+                    layer.tune(input_shape=tuning.linear_rows)
+                else:
+                    layer.tune(input_batch_size=tuning.conv_images, input_shape=tuning.conv_size)
+
+    def infer(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return cast(Tensor, self.network(images))
+
+    def _arranged(self, layer: Any, matrix: Tensor) -> Array:
+        """A matrix (rows, columns) as the layer's crossbars hold it: cut into tiles, padded with zeros."""
+        if self._conversion.tile_shape is not None:
+            matrix, _ = importlib.import_module("memtorch.bh.crossbar.Tile").gen_tiles(
+                matrix.contiguous(), self._conversion.tile_shape, input=False, use_bindings=True
+            )
+        return cast(Array, matrix.double().numpy())
+
+    def _real(self, layer: Any) -> NDArray[np.bool_]:
+        crossbar = layer.crossbars[0]
+        return self._arranged(layer, torch.ones(crossbar.rows, crossbar.columns)) > 0
+
+
+def _describe(planned: PlannedLayer, layer: Any, conversion: Conversion) -> LayerInfo:
+    rows, columns = layer.crossbars[0].rows, layer.crossbars[0].columns
+    tiles = None
+    if conversion.tile_shape is not None:
+        tiles = math.ceil(rows / conversion.tile_shape[0]) * math.ceil(columns / conversion.tile_shape[1])
+    return LayerInfo(
+        name=planned.name,
+        kind=planned.kind,
+        rows=rows,
+        columns=columns,
+        crossbars=len(layer.crossbars),
+        tiles=tiles,
+        devices=sum(crossbar.devices.size for crossbar in layer.crossbars),
+    )
+
+
+def _snapshot(name: str, index: int, crossbar: Any, real: NDArray[np.bool_]) -> Crossbar:
+    shape = crossbar.devices.shape
+    resistances = np.array([(device.r_off, device.r_on) for device in crossbar.devices.flat], dtype=np.float64)
+    return Crossbar(
+        layer=name,
+        index=index,
+        conductance=crossbar.conductance_matrix.detach().double().numpy().copy(),
+        conductance_min=1 / resistances[:, 0].reshape(shape),
+        conductance_max=1 / resistances[:, 1].reshape(shape),
+        real=real,
+    )
+
+
+def _scheme(scheme: Scheme) -> Any:
+    schemes = _memtorch().bh.Scheme
+    return {Scheme.DOUBLE_COLUMN: schemes.DoubleColumn, Scheme.SINGLE_COLUMN: schemes.SingleColumn}[scheme]
+
+
+def _mapping(conversion: Conversion) -> Any:
+    """MemTorch's mapping routine, held to the device model's own resistances."""
+
+    def mapping(weight: Tensor, *_: Any, scheme: Any, **__: Any) -> Any:
+        device = conversion.device
+        return _memtorch().map.naive_map(weight, device.r_on, device.r_off, scheme, conversion.retained)
+
+    return mapping
+
+
+def _resistances(conversion: Conversion, fabrication: Sequence[Effect]) -> dict[str, Any]:
+    """MemTorch's device parameters: numbers, or generators where devices vary."""
+    parameters: dict[str, Any] = {"r_on": conversion.device.r_on, "r_off": conversion.device.r_off}
+    for effect in fabrication:
+        assert isinstance(effect, Variability)  # MemTorchEngine.plan has refused all others
+        for name, sigma in (("r_on", effect.r_on_sigma), ("r_off", effect.r_off_sigma)):
+            if sigma > 0:
+                parameters[name] = _generator(effect, parameters[name], sigma)
+    return parameters
+
+
+def _generator(effect: Variability, mean: float, sigma: float) -> Any:
+    if effect.distribution == "normal":
+        kind, shape = torch.distributions.Normal, (mean, sigma)
+    else:
+        variance = math.log1p((sigma / mean) ** 2)
+        kind, shape = torch.distributions.LogNormal, (math.log(mean) - variance / 2, math.sqrt(variance))
+    return _memtorch().bh.StochasticParameter(kind, min=effect.minimum, loc=shape[0], scale=shape[1])
+
+
+@functools.singledispatch
+def _act(effect: Effect, layer: Any) -> None:
+    """Let `effect` act on a layer: with MemTorch's own function where it has one (below), else as the effect itself says."""
+    for index, crossbar in enumerate(layer.crossbars):
+        rng = np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002 - the isolated generator
+        conductance = effect.act(_snapshot("", index, crossbar, np.ones(crossbar.devices.shape, dtype=bool)), rng)
+        crossbar.conductance_matrix = torch.from_numpy(conductance).float()
+
+
+@_act.register
+def _(effect: DeviceFaults, layer: Any) -> None:
+    _memtorch().bh.nonideality.DeviceFaults.apply_device_faults(
+        layer, effect.lrs_proportion, effect.hrs_proportion, effect.electroform_proportion
+    )
+
+
+@_act.register
+def _(effect: ConductanceDrift, layer: Any) -> None:
+    _memtorch().bh.nonideality.endurance_retention_models.model_conductance_drift(
+        layer, effect.time, effect.initial_time, effect.coefficient
+    )
+
+
+@_act.register
+def _(effect: EmpiricalMetalOxide, layer: Any) -> None:
+    models = _memtorch().bh.nonideality.endurance_retention_models
+    means = [(crossbar.r_on_mean, crossbar.r_off_mean) for crossbar in layer.crossbars]
+    for crossbar in layer.crossbars:
+        crossbar.r_on_mean /= 2  # so that MemTorch's r_on_mean + r_off_mean / 2 is the midpoint
+    models.model_endurance_retention(
+        layer,
+        operation_mode=models.OperationMode[effect.mode],
+        x=effect.x,
+        p_lrs=list(effect.p_lrs),
+        stable_resistance_lrs=effect.stable_resistance_lrs,
+        p_hrs=list(effect.p_hrs),
+        stable_resistance_hrs=effect.stable_resistance_hrs,
+        cell_size=effect.cell_size,
+        temperature=effect.temperature,
+        temperature_threshold=effect.temperature_threshold,
+    )
+    for crossbar, (r_on, r_off) in zip(layer.crossbars, means, strict=True):
+        crossbar.r_on_mean, crossbar.r_off_mean = r_on, r_off
+
+
+class MemTorchEngine(Engine):
+    """MemTorch 1.1.6 on the CPU, with its C++ bindings, one transistor and one memristor a cell."""
+
+    name = "memtorch"
+
+    def problem(self) -> Problem | None:
+        try:
+            _memtorch()
+        except Exception as error:  # whatever keeps it from being imported keeps it from being used
+            return Problem(f"memtorch-cpu cannot be imported: {type(error).__name__}: {error}", _INSTALL)
+        return None
+
+    def version(self) -> str:
+        return str(_memtorch().__version__)
+
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor) -> Plan:
+        for effect in effects:
+            native = isinstance(effect, Variability) or _act.dispatch(type(effect)) is not _act.dispatch(Effect)
+            if not native and (effect.stage is Stage.FABRICATION or not effect.acts):
+                raise UnsupportedError(f"The engine memtorch cannot express the non-ideality {effect.kind!r}.")
+        plan = examine(model, conversion, sample, _refuse)
+        if conversion.tuning is not None:
+            for layer in plan.layers:
+                kernel = max(getattr(layer.module, "kernel_size", (1,)))
+                if kernel > conversion.tuning.conv_size:
+                    raise UnsupportedError(
+                        f"{layer.name}: its kernel of {kernel} does not fit tuning noise of {conversion.tuning.conv_size}: raise "
+                        "Tuning.conv_size."
+                    )
+        return plan
+
+    def convert(
+        self, model: nn.Module, conversion: Conversion, plan: Plan, fabrication: tuple[Effect, ...], seed: int, progress: Progress
+    ) -> Converted:
+        if (problem := self.problem()) is not None:
+            raise EnvironmentProblemError(f"{problem.reason}. Mend it with: {problem.remedy}")
+        network = copy.deepcopy(model).eval()
+        converted: dict[str, tuple[PlannedLayer, Any]] = {}
+        for done, planned in enumerate(plan.layers):
+            progress("convert", done, len(plan.layers))
+            with isolated(derive_seed(seed, planned.name)):
+                layer = self._layer(network.get_submodule(planned.name), conversion, fabrication)
+            for alias in planned.aliases:
+                network.set_submodule(alias, layer)
+            converted[planned.name] = planned, layer
+        progress("convert", len(plan.layers), len(plan.layers))
+        _verify(network, plan)
+        return MemTorchNetwork(network, conversion, converted)
+
+    @staticmethod
+    def _layer(digital: nn.Module, conversion: Conversion, fabrication: Sequence[Effect]) -> Any:
+        memtorch = _memtorch()
+        kind = memtorch.mn.Module.supported_module_parameters[str(type(digital))]
+        adc = conversion.adc
+        layer = kind(
+            digital,
+            memristor_model=getattr(memtorch.bh.memristor, conversion.device.kind),
+            memristor_model_params=_resistances(conversion, fabrication),
+            mapping_routine=_mapping(conversion),
+            scheme=_scheme(conversion.scheme),
+            tile_shape=conversion.tile_shape,
+            max_input_voltage=conversion.max_input_voltage,
+            ADC_resolution=adc.bits if adc else None,
+            ADC_overflow_rate=adc.overflow_rate if adc else 0.0,
+            quant_method=adc.method if adc else None,
+            verbose=False,
+        )
+        if digital.bias is None:
+            layer.bias = None
+        for crossbar in layer.crossbars:
+            crossbar.r_on_mean, crossbar.r_off_mean = conversion.device.r_on, conversion.device.r_off
+        layer.forward_legacy_enabled = False
+        return layer
+
+
+def _verify(network: nn.Module, plan: Plan) -> None:
+    """Every planned layer must be memristive now, and work from its crossbars."""
+    for planned in plan.layers:
+        for alias in planned.aliases:
+            layer: Any = network.get_submodule(alias)
+            if not getattr(layer, "crossbars", None) or layer.forward_legacy_enabled:
+                raise NotConvertedError(f"The layer {alias!r} is still digital after the conversion.")
+
+
+ENGINES.add(MemTorchEngine.name, MemTorchEngine())

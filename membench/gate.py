@@ -1,0 +1,39 @@
+"""Run a case and judge it: what the gate, the command line and a user's own test do alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from membench.baselines import BaselineStore
+from membench.case import Case
+from membench.errors import MembenchError
+from membench.outcome import Outcome
+from membench.pipeline import Progress, run_case
+from membench.record import Baseline, Record
+from membench.verdict import decide, failed
+
+
+def judge(record: Record, store: BaselineStore) -> Outcome:
+    """A record's verdict against the baseline in `store`."""
+    baseline = store.get(record.engine, record.case.name)
+    return Outcome(record.case.name, record.engine, decide(record, baseline), record, baseline)
+
+
+def run_and_judge(
+    case: Case,
+    engine: str,
+    store: BaselineStore,
+    *,
+    data: Path | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Measure a case and judge it. Whatever goes wrong becomes a verdict, so that one case cannot end the suite."""
+    baseline: Baseline | None = None
+    try:
+        baseline = store.get(engine, case.name)
+        return judge(run_case(case, engine, data=data, threads=threads, progress=progress), store)
+    except Exception as error:
+        if not isinstance(error, MembenchError):
+            error.add_note(f"while running case {case.name!r} on engine {engine}")
+        return Outcome(case.name, engine, failed(error), None, baseline)

@@ -1,0 +1,1 @@
+"""Measuring: predictions and time of each batch, and peak memory."""

@@ -1,0 +1,65 @@
+"""What a network is: a factory of torch modules, and the recipe by which it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
+from torch import nn
+
+from membench.plain import Integer, NonNegative, Plain, Positive, Proportion
+from membench.registry import Registry
+
+Factory = Callable[[int, tuple[int, int, int]], nn.Module]
+
+
+class Recipe(Plain):
+    """How a network is trained: SGD with Nesterov momentum under a one-cycle schedule (Smith and Topin, arXiv 1708.07120).
+
+    Attributes:
+        epochs: passes over the training images.
+        batch_size: images a step.
+        max_lr: peak of the learning rate.
+        momentum: of SGD.
+        weight_decay: L2 penalty.
+        label_smoothing: 0 to 1.
+        shift: images are moved by up to so many pixels a side, where the data set allows it; 0: not at all.
+        mirror: images are mirrored left to right at random, where the data set allows it.
+        seed: of initial weights, order and augmentation.
+    """
+
+    epochs: Annotated[Integer, Field(ge=1)]
+    batch_size: Annotated[Integer, Field(ge=2)] = 128
+    max_lr: Positive = 0.1
+    momentum: Proportion = 0.9
+    weight_decay: NonNegative = 5e-4
+    label_smoothing: Proportion = 0.0
+    shift: Annotated[Integer, Field(ge=0)] = 2
+    mirror: bool = True
+    seed: Annotated[Integer, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that cases can name.
+
+    Attributes:
+        name: as a case names it.
+        build: (classes, (channels, height, width)) -> an untrained torch module that takes (n, channels, height, width).
+        recipe: how it is trained unless told otherwise.
+        recipes: for some data sets, another one.
+    """
+
+    name: str
+    build: Factory
+    recipe: Recipe
+    recipes: Mapping[str, Recipe] = field(default_factory=dict)
+
+    def recipe_for(self, dataset: str) -> Recipe:
+        """The recipe on that data set."""
+        return self.recipes.get(dataset, self.recipe)
+
+
+NETWORKS: Registry[Network] = Registry("network", "membench.models")

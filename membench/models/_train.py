@@ -1,0 +1,141 @@
+"""Training: deterministic for a seed and a number of threads, and resumed after an interruption at the last whole epoch."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from membench.datasets import Dataset, Split
+from membench.models._base import Network, Recipe
+from membench.runtime import derive_seed, isolated
+from membench.storage import write_atomically
+
+Progress = Callable[[str, int, int], None]
+
+
+def build(network: Network, dataset: Dataset, seed: int) -> nn.Module:
+    """The untrained network with the initial weights of `seed`."""
+    with isolated(derive_seed(seed, "initial weights")):
+        return network.build(dataset.classes, dataset.shape)
+
+
+def accuracy(model: nn.Module, dataset: Dataset, split: Split, batch_size: int = 250) -> float:
+    """Proportion of `split` that `model` classifies rightly."""
+    model.eval()
+    right = 0
+    with torch.inference_mode():
+        for start in range(0, len(split), batch_size):
+            images = dataset.normalise(split.images[start : start + batch_size])
+            right += int((model(images).argmax(1) == split.labels[start : start + batch_size]).sum())
+    return right / len(split)
+
+
+def augment(images: Tensor, shift: int, mirror: bool) -> Tensor:
+    """Move each image by up to `shift` pixels, with what lies beyond the edge at the image's own corner value, and mirror half.
+
+    Args:
+        images: float32, shape (n, channels, height, width).
+    """
+    n, _, height, width = images.shape
+    if shift:
+        padded = F.pad(images, (shift,) * 4, mode="replicate")
+        rows = torch.randint(0, 2 * shift + 1, (n, 1)) + torch.arange(height)
+        columns = torch.randint(0, 2 * shift + 1, (n, 1)) + torch.arange(width)
+        images = padded[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    if mirror:
+        images = torch.where(torch.rand(n, 1, 1, 1) < 0.5, images.flip(3), images)
+    return images
+
+
+def train(
+    network: Network,
+    dataset: Dataset,
+    split: Split,
+    recipe: Recipe,
+    *,
+    checkpoint: Path,
+    progress: Progress | None = None,
+) -> nn.Module:
+    """Train `network` on `split`.
+
+    Args:
+        split: the training images.
+        checkpoint: file that keeps the state after each epoch; removed at the end. Found there, training goes on from it, and
+            ends with the very weights of an uninterrupted one.
+        progress: called with (what, steps done, steps in all).
+    """
+    model = build(network, dataset, recipe.seed)
+    optimizer = torch.optim.SGD(
+        model.parameters(), recipe.max_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.momentum > 0
+    )
+    steps = len(split) // recipe.batch_size or 1
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.max_lr, total_steps=recipe.epochs * steps + 1, pct_start=0.3, cycle_momentum=False
+    )
+    images = dataset.normalise(split.images)
+    shift = recipe.shift if "shift" in dataset.augment else 0
+    mirror = recipe.mirror and "mirror" in dataset.augment
+    start = _resume(checkpoint, model, optimizer, schedule)
+    for epoch in range(start, recipe.epochs):
+        with isolated(derive_seed(recipe.seed, "epoch", epoch)):
+            model.train()
+            order = torch.randperm(len(split))
+            for step in range(steps):
+                chosen = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+                logits = model(augment(images[chosen], shift, mirror))
+                loss = F.cross_entropy(logits, split.labels[chosen], label_smoothing=recipe.label_smoothing)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+                if progress:
+                    progress(f"epoch {epoch + 1}/{recipe.epochs}", epoch * steps + step + 1, recipe.epochs * steps)
+        _keep(checkpoint, model, optimizer, schedule, epoch + 1)
+    checkpoint.unlink(missing_ok=True)
+    return model.eval()
+
+
+def _keep(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any, epoch: int) -> None:
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    state = optimizer.state_dict()
+    for index, slots in state["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items() if isinstance(value, Tensor)}
+    plain = {
+        "epoch": epoch,
+        "groups": state["param_groups"],
+        "schedule": {key: value for key, value in schedule.state_dict().items() if isinstance(value, int | float | str | list)},
+        "written": time.time(),
+    }
+    content = {name: value.contiguous() for name, value in tensors.items()}
+    write_atomically(file, to_safetensors(content, metadata={"membench": json.dumps(plain)}))
+
+
+def _resume(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any) -> int:
+    """Load the checkpoint, if one is there and fits; return the epoch to go on from."""
+    if not file.exists():
+        return 0
+    try:
+        with safe_open(file, framework="pt") as stored:
+            plain = json.loads(stored.metadata()["membench"])
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
+        model.load_state_dict({name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")})
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError):
+        file.unlink(missing_ok=True)  # damaged, or of another network: it holds nothing but time
+        return 0
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, slot = name.split(".", 2)
+            slots.setdefault(int(index), {})[slot] = value
+    optimizer.load_state_dict({"state": slots, "param_groups": plain["groups"]})
+    schedule.load_state_dict(plain["schedule"])
+    return int(plain["epoch"])

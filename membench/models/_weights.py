@@ -1,0 +1,173 @@
+"""Trained weights: a safetensors file and a JSON card that says how they came about."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import filelock
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as from_safetensors
+from safetensors.torch import save as to_safetensors
+from torch import nn
+
+from membench.datasets import Dataset, Split, image_hashes
+from membench.errors import FileFormatError, InputError
+from membench.models._base import Network, Recipe
+from membench.models._train import Progress, accuracy, build, train
+from membench.plain import Plain
+from membench.storage import cache_dir, canonical_json, readable_json, sha256, write_atomically
+
+SHIPPED = Path(__file__).parent / "weights"
+
+
+class Card(Plain):
+    """How weights came about.
+
+    Attributes:
+        network: registered name.
+        dataset: what they were trained and tested on.
+        recipe: how.
+        key: hash of network, data set, recipe and the shape of every tensor: weights fit where it is the same.
+        sha256: of the safetensors file.
+        parameters: how many.
+        train_images: how many images they were trained on.
+        train_digest: hash over the sorted hashes of these images: proves which they were, whatever their order on disk.
+        test_images: how many images the accuracy was measured on.
+        accuracy: proportion of the test images classified rightly.
+        torch: its version.
+        threads: with which it was trained; another number gives other weights.
+        seconds: that training took.
+        created: UTC, ISO 8601.
+    """
+
+    schema_version: Literal[1] = 1
+    network: str
+    dataset: str
+    recipe: Recipe
+    key: str
+    sha256: str
+    parameters: int
+    train_images: int
+    train_digest: str
+    test_images: int
+    accuracy: float
+    torch: str
+    threads: int
+    seconds: float
+    created: str
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network, in evaluation mode, with its card."""
+
+    model: nn.Module
+    card: Card
+    file: Path
+
+
+def digest(split: Split) -> str:
+    """One hash for a set of images, whatever their order."""
+    return sha256("\n".join(sorted(image_hashes(split))).encode())
+
+
+def weights_key(network: Network, dataset: Dataset, recipe: Recipe) -> str:
+    """What weights must have been made by to fit."""
+    shapes = {name: list(value.shape) for name, value in build(network, dataset, recipe.seed).state_dict().items()}
+    parts = {"network": network.name, "dataset": dataset.name, "recipe": recipe.model_dump(mode="json"), "shapes": shapes}
+    return sha256(canonical_json(parts))
+
+
+def candidates(network: Network, dataset: Dataset, key: str, folder: Path | None = None) -> list[Path]:
+    """Where weights are looked for: those shipped with membench, then the cache (or `folder`)."""
+    stem = f"{dataset.name}-{network.name}"
+    return [SHIPPED / f"{stem}.safetensors", (folder or cache_dir() / "weights") / f"{stem}-{key[:12]}.safetensors"]
+
+
+def obtain(
+    network: Network,
+    dataset: Dataset,
+    *,
+    root: Path | None = None,
+    recipe: Recipe | None = None,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Load weights that fit, else train them once and keep them.
+
+    Args:
+        root: where data are looked for.
+        recipe: instead of the network's own.
+        folder: where trained weights are kept, instead of the cache.
+        progress: called with (what, done, in all) while training.
+
+    Raises:
+        FileFormatError: when weights or their card are damaged; names the file.
+        DataMissingError: when they must be trained and the data are not there.
+    """
+    chosen = recipe or network.recipe_for(dataset.name)
+    key = weights_key(network, dataset, chosen)
+    places = candidates(network, dataset, key, folder)
+    for file in places:
+        if (found := read(file, network, dataset, key)) is not None:
+            return found
+    target = places[-1]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(target.with_suffix(".lock")):
+        found = read(target, network, dataset, key)  # another process may have trained them while this one waited
+        return found or _make(network, dataset, chosen, key, target, root, progress)
+
+
+def read(file: Path, network: Network, dataset: Dataset, key: str) -> Trained | None:
+    """The weights in `file` if they are there and fit `key`."""
+    card_file = file.with_suffix(".json")
+    if not file.exists() or not card_file.exists():
+        return None
+    try:
+        card = Card.from_json(card_file.read_bytes(), str(card_file))
+    except InputError as error:
+        raise FileFormatError(f"{error}\nRemove {file} and {card_file}; they will be trained again.") from error
+    if card.key != key:
+        return None
+    data = file.read_bytes()
+    if sha256(data) != card.sha256:
+        raise FileFormatError(f"{file} is not what its card describes (another hash). Restore it, or remove both to train again.")
+    model = build(network, dataset, card.recipe.seed)
+    try:
+        model.load_state_dict(from_safetensors(data))
+    except (SafetensorError, RuntimeError) as error:
+        raise FileFormatError(f"{file} does not hold the weights of {network.name}: {error}") from error
+    return Trained(model.eval(), card, file)
+
+
+def _make(
+    network: Network, dataset: Dataset, recipe: Recipe, key: str, file: Path, root: Path | None, progress: Progress | None
+) -> Trained:
+    split, test = dataset.load("train", root), dataset.load("test", root)
+    start = time.monotonic()
+    model = train(network, dataset, split, recipe, checkpoint=file.with_suffix(".checkpoint"), progress=progress)
+    data = to_safetensors({name: value.contiguous() for name, value in model.state_dict().items()})
+    card = Card(
+        network=network.name,
+        dataset=dataset.name,
+        recipe=recipe,
+        key=key,
+        sha256=sha256(data),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        train_images=len(split),
+        train_digest=digest(split),
+        test_images=len(test),
+        accuracy=accuracy(model, dataset, test),
+        torch=torch.__version__,
+        threads=torch.get_num_threads(),
+        seconds=round(time.monotonic() - start, 1),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    write_atomically(file, data)
+    write_atomically(file.with_suffix(".json"), readable_json(card.model_dump(mode="json")))
+    return Trained(model, card, file)
