@@ -187,7 +187,3 @@ class Case(Plain):
         """The fingerprint without the numbers of images and seeds: what two runs must share to be compared image by image."""
         fields = self.model_dump(mode="json", exclude={"name", "description", "thresholds", "images", "seeds"})
         return sha256(canonical_json({"schema": "membench-case/1", **fields}))
-
-    def replace(self, **changes: Any) -> Case:
-        """A copy with other fields, validated anew."""
-        return Case(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})

@@ -82,7 +82,9 @@ class StanfordPKU(Device):
         # MemTorch: gap_min = g_0 ln(I_0 sinh(V / V_0) / (V / r_on)) > 0, with I_0 = 1 mA, V = 0.1 V, V_0 = 0.25 V.
         lowest = 0.1 / (1e-3 * math.sinh(0.1 / 0.25))
         if self.r_on <= lowest:
-            raise InputError(f"StanfordPKU: r_on ({self.r_on:g} ohm) must be above {lowest:.1f} ohm, where the gap is positive.")
+            raise InputError(
+                f"StanfordPKU: r_on ({self.r_on:g} ohm) must be above {lowest:.1f} ohm, where the gap is positive."
+            )
         return self
 
 

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from membench.errors import EffectDidNothingError, InputError
 from membench.plain import Plain
@@ -71,7 +72,7 @@ class Proof(Plain):
     devices: int
     moved: int
     mean_change: float
-    details: dict[str, float] = {}
+    details: dict[str, float] = Field(default_factory=dict)
 
 
 class Effect(Plain):
@@ -159,5 +160,7 @@ def effect_from(value: Any) -> Effect:
         raise InputError(f"A non-ideality must be an Effect or a mapping with a 'kind', not {value!r}.")
     kind = value["kind"]
     if kind in REFUSED:
-        raise InputError(f"The non-ideality {kind!r} is not offered yet. {REFUSED[kind]}. Offered: {', '.join(EFFECTS.names())}.")
+        raise InputError(
+            f"The non-ideality {kind!r} is not offered yet. {REFUSED[kind]}. Offered: {', '.join(EFFECTS.names())}."
+        )
     return EFFECTS.get(kind)(**value)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from membench.baselines import BaselineStore
 from membench.case import Case
-from membench.errors import MembenchError
 from membench.outcome import Outcome
 from membench.pipeline import Progress, run_case
 from membench.record import Baseline, Record
@@ -34,6 +33,4 @@ def run_and_judge(
         baseline = store.get(engine, case.name)
         return judge(run_case(case, engine, data=data, threads=threads, progress=progress), store)
     except Exception as error:
-        if not isinstance(error, MembenchError):
-            error.add_note(f"while running case {case.name!r} on engine {engine}")
         return Outcome(case.name, engine, failed(error), None, baseline)

@@ -159,7 +159,14 @@ class _Clock:
 
 
 def _record(
-    case: Case, engine: str, trained: Trained, subset: Split, plan: Plan, digital: Inference, runs: Sequence[_SeedRun], costs: Costs
+    case: Case,
+    engine: str,
+    trained: Trained,
+    subset: Split,
+    plan: Plan,
+    digital: Inference,
+    runs: Sequence[_SeedRun],
+    costs: Costs,
 ) -> Record:
     return Record(
         engine=engine,

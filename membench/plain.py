@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from membench.errors import InputError
 
-
 # Strict numbers: True is no integer, "8" is no number, and neither NaN nor an infinity is a value of any field.
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
@@ -50,6 +49,10 @@ class Plain(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise InputError(explain(error, self._title(data), type(self).model_fields)) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other fields, validated anew."""
+        return type(self)(**{**{name: getattr(self, name) for name in type(self).model_fields}, **changes})
 
     @classmethod
     def _title(cls, data: Mapping[str, Any]) -> str:

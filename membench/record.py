@@ -138,7 +138,9 @@ class Measured(Plain):
         return logit_errors(chosen, self.digital_batch_power, batches)
 
 
-def logit_errors(seeds: tuple[SeedResult, ...], digital_power: tuple[float, ...], batches: int | None = None) -> NDArray[np.float64]:
+def logit_errors(
+    seeds: tuple[SeedResult, ...], digital_power: tuple[float, ...], batches: int | None = None
+) -> NDArray[np.float64]:
     """Relative root-mean-square error of the logits of each seed; shape (seeds,)."""
     errors = np.array([sum(result.batch_error_power[:batches]) for result in seeds])
     return np.asarray(np.sqrt(errors / sum(digital_power[:batches])))
@@ -267,7 +269,9 @@ class Record(Plain):
         derived = measured.again()
         for name in ("digital_accuracy", "accuracy", "agreement", "logit_error"):
             if not _same(getattr(measured, name), getattr(derived, name)):
-                raise InputError(f"measured.{name} is {getattr(measured, name)}, but the raw values give {getattr(derived, name)}")
+                raise InputError(
+                    f"measured.{name} is {getattr(measured, name)}, but the raw values give {getattr(derived, name)}"
+                )
         for name in ("estimate", "low", "high"):
             if not _same(getattr(measured.loss, name), getattr(derived.loss, name)):
                 raise InputError(f"measured.loss.{name} is not what the raw values give ({getattr(derived.loss, name)})")

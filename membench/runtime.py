@@ -32,7 +32,7 @@ def isolated(seed: int) -> Iterator[None]:
     errors = np.geterr()  # MemTorch's device simulations set all of numpy's errors to "raise"
     try:
         random.seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002 - MemTorch draws from this generator
+        np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
         yield
     finally:

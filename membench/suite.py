@@ -59,7 +59,9 @@ def load_suite(folders: Sequence[Path]) -> Suite:
     seen: dict[str, Path] = {}
     for item in declared:
         if item.case.name in seen:
-            raise SuiteError(f"Two cases are named {item.case.name!r}: in {seen[item.case.name]} and in {item.file}. Rename one.")
+            raise SuiteError(
+                f"Two cases are named {item.case.name!r}: in {seen[item.case.name]} and in {item.file}. Rename one."
+            )
         seen[item.case.name] = item.file
     return Suite(tuple(declared))
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import traceback
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
-from membench.errors import DataMissingError
+from membench.errors import DataMissingError, MembenchError
 from membench.record import Baseline, Record
 from membench.statistics import mean_half_width, paired_difference
 
@@ -64,8 +65,13 @@ def decide(record: Record, baseline: Baseline | None) -> Verdict:
 
 def failed(error: BaseException) -> Verdict:
     """The verdict on a run that ended with an exception: SKIPPED where data are missing, ERROR for all else."""
-    status = Status.SKIPPED if isinstance(error, DataMissingError) else Status.ERROR
-    return Verdict(status, f"{type(error).__name__}: {error}" if status is Status.ERROR else str(error))
+    if isinstance(error, DataMissingError):
+        return Verdict(Status.SKIPPED, str(error))
+    if isinstance(error, MembenchError):
+        return Verdict(Status.ERROR, f"{type(error).__name__}: {error}")
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return Verdict(Status.ERROR, f"{type(error).__name__}: {error}{where}")
 
 
 def _invalid(record: Record) -> str | None:

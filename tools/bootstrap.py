@@ -96,7 +96,7 @@ def run(command: list[str], about: str) -> None:
 
     threading.Thread(target=beat, daemon=True).start()
     try:
-        result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        result = subprocess.run(command, check=False, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     finally:
         over.set()
     if result.returncode != 0:
@@ -126,7 +126,7 @@ def venv_works() -> bool:
     """Whether .venv holds a Python with pip: an interrupted creation leaves one without."""
     if not PYTHON.exists():
         return False
-    return subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True).returncode == 0
+    return subprocess.run([PYTHON, "-m", "pip", "--version"], check=False, capture_output=True).returncode == 0
 
 
 def prepare() -> None:

@@ -9,11 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import filelock
 import numpy as np
 import torch
 from torch import Tensor
 
-from membench.errors import DataMissingError, FileFormatError
+from membench.errors import DataMissingError, EnvironmentProblemError, FileFormatError
 from membench.registry import Registry
 from membench.runtime import derive_seed
 from membench.storage import data_root
@@ -71,6 +72,23 @@ class Dataset(ABC):
         """Fetch the data to `root` with a progress bar. Data that come with a package need none."""
         raise DataMissingError(f"{self.name} cannot be downloaded.")
 
+    def get(self, root: Path) -> None:
+        """Download the data to `root` unless they are there; one process at a time.
+
+        Raises:
+            EnvironmentProblemError: when the download fails, or the folder cannot be written.
+        """
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(root / f".{self.name}.lock"):
+                if self.find(root) is None:
+                    self.download(root)
+        except (OSError, RuntimeError) as error:
+            raise EnvironmentProblemError(
+                f"{self.name} could not be downloaded to {root}: {error}. Is there a network, and can the folder be written? "
+                "Or put the files there by hand, in torchvision's layout or as Hugging Face's parquet files."
+            ) from error
+
     @property
     def remedy(self) -> str:
         """The command that gets the data."""
@@ -115,7 +133,9 @@ class Dataset(ABC):
             )
         classes = torch.unique(split.labels)
         if classes.tolist() != list(range(self.classes)):
-            raise FileFormatError(f"{found} holds {len(classes)} classes; {self.name} has {self.classes}. Get it again: {self.remedy}")
+            raise FileFormatError(
+                f"{found} holds {len(classes)} classes; {self.name} has {self.classes}. Get it again: {self.remedy}"
+            )
 
 
 @lru_cache(maxsize=4)

@@ -71,9 +71,18 @@ class CIFAR(Dataset):
     def _batch(self, file: Path) -> dict[bytes, Any]:
         try:
             content = _DataOnly(io.BytesIO(file.read_bytes()), encoding="bytes").load()
-            rows = np.asarray(content[b"data"], dtype=np.uint8)
-            if rows.ndim != 2 or rows.shape[1] != int(np.prod(self.shape)) or len(content[self.keys[0]]) != len(rows):
-                raise ValueError(f"its images have shape {rows.shape}")
-        except (OSError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            rows, labels = np.asarray(content[b"data"], dtype=np.uint8), content[self.keys[0]]
+        except (
+            OSError,
+            pickle.UnpicklingError,
+            EOFError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            IndexError,
+        ) as error:
             raise FileFormatError(f"{file} cannot be read: {error}. Get it again: {self.remedy}") from error
-        return {b"data": rows, self.keys[0]: content[self.keys[0]]}
+        if rows.shape != (len(labels), int(np.prod(self.shape))):
+            raise FileFormatError(f"{file} holds {len(labels)} labels and images of {rows.shape}. Get it again: {self.remedy}")
+        return {b"data": rows, self.keys[0]: labels}

@@ -88,7 +88,13 @@ class Engine(ABC):
 
     @abstractmethod
     def convert(
-        self, model: nn.Module, conversion: Conversion, plan: Plan, fabrication: tuple[Effect, ...], seed: int, progress: Progress
+        self,
+        model: nn.Module,
+        conversion: Conversion,
+        plan: Plan,
+        fabrication: tuple[Effect, ...],
+        seed: int,
+        progress: Progress,
     ) -> Converted:
         """A converted copy of `model`; `model` stays as it is.
 

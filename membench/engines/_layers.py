@@ -66,7 +66,9 @@ def examine(model: nn.Module, conversion: Conversion, sample: Tensor, refuse: Ca
         names.setdefault(id(module), []).append(name)
         modules[id(module)] = module
     known = {name for aliases in names.values() for name in aliases}
-    faults = [f"keep_digital names {name!r}, which the network does not have" for name in conversion.keep_digital if name not in known]
+    faults = [
+        f"keep_digital names {name!r}, which the network does not have" for name in conversion.keep_digital if name not in known
+    ]
     layers: list[PlannedLayer] = []
     digital: list[str] = []
     for key, module in modules.items():
@@ -83,7 +85,11 @@ def examine(model: nn.Module, conversion: Conversion, sample: Tensor, refuse: Ca
             layers.append(PlannedLayer(label, module, tuple(names[key])))
         elif matrices := [name for name, value in own.items() if value.ndim >= 2]:
             base = next((kind.__name__ for kind in _INPUTS if isinstance(module, kind)), None)
-            why = f"a subclass of {base}, whose forward may differ" if base else f"it holds {', '.join(matrices)}, and no engine maps its kind"
+            why = (
+                f"a subclass of {base}, whose forward may differ"
+                if base
+                else f"it holds {', '.join(matrices)}, and no engine maps its kind"
+            )
             faults.append(f"{label} ({type(module).__name__}): {why}")
         else:
             digital.append(label)
@@ -132,5 +138,7 @@ def _unfit_inputs(model: nn.Module, layers: list[PlannedLayer], sample: Tensor) 
         if layer.name not in seen:
             faults.append(f"{layer.name} ({layer.kind}): the network never calls it, so its crossbars would take no part")
         elif seen[layer.name].ndim != dimensions:
-            faults.append(f"{layer.name} ({layer.kind}): its input has shape {tuple(seen[layer.name].shape)}; {words} is needed")
+            faults.append(
+                f"{layer.name} ({layer.kind}): its input has shape {tuple(seen[layer.name].shape)}; {words} is needed"
+            )
     return faults

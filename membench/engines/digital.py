@@ -62,7 +62,13 @@ class DigitalEngine(Engine):
         return Plan((), examine(model, conversion, sample, lambda module: None).digital)
 
     def convert(
-        self, model: nn.Module, conversion: Conversion, plan: Plan, fabrication: tuple[Effect, ...], seed: int, progress: Progress
+        self,
+        model: nn.Module,
+        conversion: Conversion,
+        plan: Plan,
+        fabrication: tuple[Effect, ...],
+        seed: int,
+        progress: Progress,
     ) -> Converted:
         return DigitalNetwork(copy.deepcopy(model).eval())
 

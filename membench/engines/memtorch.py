@@ -192,19 +192,20 @@ def _resistances(conversion: Conversion, fabrication: Sequence[Effect]) -> dict[
 
 
 def _generator(effect: Variability, mean: float, sigma: float) -> Any:
+    """MemTorch's generator of one resistance, in ohms, with that mean and standard deviation."""
     if effect.distribution == "normal":
-        kind, shape = torch.distributions.Normal, (mean, sigma)
-    else:
-        variance = math.log1p((sigma / mean) ** 2)
-        kind, shape = torch.distributions.LogNormal, (math.log(mean) - variance / 2, math.sqrt(variance))
-    return _memtorch().bh.StochasticParameter(kind, min=effect.minimum, loc=shape[0], scale=shape[1])
+        return _memtorch().bh.StochasticParameter(torch.distributions.Normal, min=effect.minimum, loc=mean, scale=sigma)
+    variance = math.log1p((sigma / mean) ** 2)
+    return _memtorch().bh.StochasticParameter(
+        torch.distributions.LogNormal, min=effect.minimum, loc=math.log(mean) - variance / 2, scale=math.sqrt(variance)
+    )
 
 
 @functools.singledispatch
 def _act(effect: Effect, layer: Any) -> None:
     """Let `effect` act on a layer: with MemTorch's own function where it has one (below), else as the effect itself says."""
     for index, crossbar in enumerate(layer.crossbars):
-        rng = np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002 - the isolated generator
+        rng = np.random.default_rng(np.random.randint(2**31))
         conductance = effect.act(_snapshot("", index, crossbar, np.ones(crossbar.devices.shape, dtype=bool)), rng)
         crossbar.conductance_matrix = torch.from_numpy(conductance).float()
 
@@ -277,7 +278,13 @@ class MemTorchEngine(Engine):
         return plan
 
     def convert(
-        self, model: nn.Module, conversion: Conversion, plan: Plan, fabrication: tuple[Effect, ...], seed: int, progress: Progress
+        self,
+        model: nn.Module,
+        conversion: Conversion,
+        plan: Plan,
+        fabrication: tuple[Effect, ...],
+        seed: int,
+        progress: Progress,
     ) -> Converted:
         if (problem := self.problem()) is not None:
             raise EnvironmentProblemError(f"{problem.reason}. Mend it with: {problem.remedy}")

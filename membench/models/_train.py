@@ -75,7 +75,11 @@ def train(
     """
     model = build(network, dataset, recipe.seed)
     optimizer = torch.optim.SGD(
-        model.parameters(), recipe.max_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.momentum > 0
+        model.parameters(),
+        recipe.max_lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
     )
     steps = len(split) // recipe.batch_size or 1
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -127,7 +131,9 @@ def _resume(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, sche
         with safe_open(file, framework="pt") as stored:
             plain = json.loads(stored.metadata()["membench"])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-        model.load_state_dict({name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")})
+        model.load_state_dict(
+            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+        )
     except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError):
         file.unlink(missing_ok=True)  # damaged, or of another network: it holds nothing but time
         return 0

@@ -136,7 +136,9 @@ def read(file: Path, network: Network, dataset: Dataset, key: str) -> Trained | 
         return None
     data = file.read_bytes()
     if sha256(data) != card.sha256:
-        raise FileFormatError(f"{file} is not what its card describes (another hash). Restore it, or remove both to train again.")
+        raise FileFormatError(
+            f"{file} is not what its card describes (another hash). Restore it, or remove both to train again."
+        )
     model = build(network, dataset, card.recipe.seed)
     try:
         model.load_state_dict(from_safetensors(data))
@@ -171,3 +173,17 @@ def _make(
     write_atomically(file, data)
     write_atomically(file.with_suffix(".json"), readable_json(card.model_dump(mode="json")))
     return Trained(model, card, file)
+
+
+def ship_weights(trained: Trained) -> Trained:
+    """Copy weights and card to membench's own folder, from where they are loaded first."""
+    file = SHIPPED / f"{trained.card.dataset}-{trained.card.network}.safetensors"
+    write_atomically(file, trained.file.read_bytes())
+    write_atomically(file.with_suffix(".json"), trained.file.with_suffix(".json").read_bytes())
+    return Trained(trained.model, trained.card, file)
+
+
+def shipped(network: str) -> list[Card]:
+    """The cards of the weights of `network` that come with membench."""
+    cards = [Card.from_json(file.read_bytes(), str(file)) for file in sorted(SHIPPED.glob("*.json"))]
+    return [card for card in cards if card.network == network]

@@ -92,6 +92,7 @@ class EmpiricalMetalOxide(Effect):
             moved = np.log10(1 / new.conductance[old.real]) - np.log10(resistance)
             shift["lrs"].extend(moved[resistance < middle])
             shift["hrs"].extend(moved[resistance >= middle])
-        return {
-            f"mean_log10_shift_{state}": float(np.mean(values)) if values else 0.0 for state, values in shift.items()
-        } | {"threshold_lrs": self.threshold(self.p_lrs), "threshold_hrs": self.threshold(self.p_hrs)}
+        return {f"mean_log10_shift_{state}": float(np.mean(values)) if values else 0.0 for state, values in shift.items()} | {
+            "threshold_lrs": self.threshold(self.p_lrs),
+            "threshold_hrs": self.threshold(self.p_hrs),
+        }

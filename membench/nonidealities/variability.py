@@ -47,5 +47,7 @@ class Variability(Effect):
         }
         for name, sigma in found.items():
             if getattr(self, name) > 0 and sigma == 0:
-                raise EffectDidNothingError(f"variability: {name} = {getattr(self, name):g} ohm was asked for, the devices show none.")
+                raise EffectDidNothingError(
+                    f"variability: {name} = {getattr(self, name):g} ohm was asked for, the devices show none."
+                )
         return found

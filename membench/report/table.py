@@ -8,7 +8,17 @@ from tabulate import tabulate
 
 from membench.outcome import Outcome
 
-HEADERS = ("case", "images x seeds", "digital %", "loss, points [95 %]", "baseline", "logit error", "s/image", "x digital", "verdict")
+HEADERS = (
+    "case",
+    "images x seeds",
+    "digital %",
+    "loss, points [95 %]",
+    "baseline",
+    "logit error",
+    "s/image",
+    "x digital",
+    "verdict",
+)
 
 
 def row(outcome: Outcome) -> tuple[str, ...]:
@@ -35,9 +45,15 @@ def row(outcome: Outcome) -> tuple[str, ...]:
 def table(outcomes: Sequence[Outcome], style: str = "simple") -> str:
     """A table of all outcomes; `style` is one of tabulate's."""
     aligned = ("left", "right", "right", "right", "right", "right", "right", "right", "left")
-    return tabulate([row(outcome) for outcome in outcomes], headers=HEADERS, tablefmt=style, colalign=aligned, disable_numparse=True)
+    return tabulate(
+        [row(outcome) for outcome in outcomes], headers=HEADERS, tablefmt=style, colalign=aligned, disable_numparse=True
+    )
 
 
 def reasons(outcomes: Sequence[Outcome]) -> list[str]:
     """A line for each case that is not green: what is wrong and what to do."""
-    return [f"{outcome.verdict.status} {outcome.name}: {outcome.verdict.reason}" for outcome in outcomes if not outcome.verdict.green]
+    return [
+        f"{outcome.verdict.status} {outcome.name}: {outcome.verdict.reason}"
+        for outcome in outcomes
+        if not outcome.verdict.green
+    ]

@@ -1,0 +1,356 @@
+"""The command line.
+
+Exit codes: 0 green, 1 the gate failed or a measurement cannot be trusted, 2 usage or input, 3 environment.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from tabulate import tabulate
+from tqdm import tqdm
+
+from membench.case import Case
+from membench.errors import InputError, MembenchError
+from membench.suite import Suite, load_suite
+from membench.version import __version__
+
+if TYPE_CHECKING:
+    from membench.pipeline import Progress
+
+EXIT_CODES = "Exit codes: 0 green, 1 the gate failed, 2 usage or input, 3 environment."
+
+app = typer.Typer(
+    help=f"The benchmark suite for memristive deep learning.\n\n{EXIT_CODES}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+baseline_app = typer.Typer(help="Accepted records: list, show, and the only way to change one.", no_args_is_help=True)
+data_app = typer.Typer(help="Data sets: which are here, and getting one.", no_args_is_help=True)
+app.add_typer(baseline_app, name="baseline")
+app.add_typer(data_app, name="data")
+
+Cases = Annotated[
+    list[Path] | None, typer.Option("--cases", help="Folder of declared cases; may be given again. [benchmarks/cases]")
+]
+Baselines = Annotated[Path, typer.Option("--baselines", help="Folder of baselines.")]
+EngineName = Annotated[str, typer.Option("--engine", help="Engine that executes the converted network.")]
+Threads = Annotated[int, typer.Option("--threads", min=1, help="torch threads while measuring.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
+BASELINES = Path("baselines")
+
+
+def main() -> None:
+    """Run the command line; every membench error becomes a message and its exit code."""
+    try:
+        app()
+    except MembenchError as error:
+        print(f"membench: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def _suite(folders: list[Path] | None) -> Suite:
+    return load_suite(folders or [Path("benchmarks/cases")])
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Progress]:
+    """A progress bar on stderr, so that stdout holds the result alone."""
+    with tqdm(
+        desc=name, leave=False, file=sys.stderr, mininterval=0.5, bar_format="{desc} {bar:20} {n}/{total} {elapsed}"
+    ) as bar:
+
+        def tell(what: str, done: int, total: int) -> None:
+            bar.total, bar.n = total, done
+            bar.set_description(f"{name}: {what}", refresh=False)
+            bar.update(0)
+
+        yield tell
+
+
+@app.command("list")
+def list_cases(cases: Cases = None, as_json: AsJson = False) -> None:
+    """List the declared cases.
+
+    Examples: membench list; membench list --json; membench list --cases my/cases
+    """
+    suite = _suite(cases)
+    if as_json:
+        print(
+            json.dumps(
+                [
+                    {**item.case.model_dump(mode="json"), "fingerprint": item.case.fingerprint, "file": str(item.file)}
+                    for item in suite.declared
+                ],
+                indent=2,
+            )
+        )
+        return
+    rows = [
+        (
+            case.name,
+            case.dataset,
+            case.network,
+            case.images,
+            len(case.seeds),
+            f"{case.thresholds.max_loss_points:g}",
+            case.description,
+        )
+        for case in suite
+    ]
+    print(tabulate(rows, headers=("case", "data", "network", "images", "seeds", "max loss", "description")))
+
+
+@app.command()
+def run(
+    names: Annotated[list[str], typer.Argument(metavar="CASE...", help="Names of declared cases.")],
+    engine: EngineName = "memtorch",
+    images: Annotated[int | None, typer.Option("--images", min=1, help="Measure so many images instead.")] = None,
+    cases: Cases = None,
+    baselines: Baselines = BASELINES,
+    report: Annotated[Path | None, typer.Option("--report", help="Write records and a Markdown summary there.")] = None,
+    threads: Threads = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Measure cases and judge them against their baselines.
+
+    Examples: membench run mnist5k-ideal; membench run mnist5k-ideal --images 40 --json
+    """
+    from membench.baselines import BaselineStore
+    from membench.gate import run_and_judge
+    from membench.outcome import gate_failures
+    from membench.report import table, write_report
+    from membench.report.table import reasons
+
+    chosen = _chosen(_suite(cases), names, images)
+    store, outcomes = BaselineStore(baselines), []
+    for case in chosen:
+        with _bar(case.name) as tell:
+            outcomes.append(run_and_judge(case, engine, store, threads=threads, progress=tell))
+    if report is not None:
+        write_report(report, outcomes, engine)
+    if as_json:
+        print(json.dumps([_plain(outcome) for outcome in outcomes], indent=2))
+    else:
+        print(table(outcomes))
+        print("".join(f"\n{line}" for line in reasons(outcomes)))
+    if failures := gate_failures(outcomes):
+        codes = {outcome.verdict.status for outcome in failures}
+        raise typer.Exit(3 if {str(code) for code in codes} == {"SKIPPED"} else 1)
+
+
+def _chosen(suite: Suite, names: list[str], images: int | None) -> list[Case]:
+    found = [suite.get(name) for name in names]
+    return [case.replace(images=images) for case in found] if images else found
+
+
+def _plain(outcome: Any) -> dict[str, Any]:
+    record = outcome.record.model_dump(mode="json") if outcome.record else None
+    return {
+        "case": outcome.name,
+        "engine": outcome.engine,
+        "verdict": str(outcome.verdict.status),
+        "reason": outcome.verdict.reason,
+        "record": record,
+    }
+
+
+@app.command()
+def train(
+    network: Annotated[str, typer.Argument(help="Name of a registered network.")],
+    dataset: Annotated[str, typer.Argument(help="Name of a data set.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the weights and their card, instead of the cache.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the network's own recipe.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the network's own recipe.")] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="torch threads; the number moves the weights.")
+    ] = None,
+    ship: Annotated[bool, typer.Option("--ship", help="Write to membench's own folder of weights (for maintainers).")] = False,
+) -> None:
+    """Train a network, or find it trained. Interrupted, the same command goes on at the last whole epoch.
+
+    Examples: membench train vgg-mnist mnist; membench train vgg-cifar10 cifar10 --epochs 20 --out weights
+    """
+    import torch
+
+    from membench.datasets import DATASETS
+    from membench.models import NETWORKS, Recipe, obtain, ship_weights
+
+    if threads:
+        torch.set_num_threads(threads)
+    chosen, data = NETWORKS.get(network), DATASETS.get(dataset)
+    own = chosen.recipe_for(dataset).model_dump()
+    changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    with _bar(f"{network} on {dataset}") as tell:
+        trained = obtain(chosen, data, recipe=Recipe(**{**own, **changes}), folder=out, progress=tell)
+    if ship:
+        trained = ship_weights(trained)
+    card = trained.card
+    print(
+        f"{network} on {dataset}: {100 * card.accuracy:.2f} % of {card.test_images} test images, {card.parameters} parameters, "
+        f"trained on {card.train_images} images in {card.seconds:.0f} s\n{trained.file}"
+    )
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look this machine over: versions, engines, data, weights, compiler, threads; and the command that mends each problem.
+
+    Exits with 3 when nothing could be measured here.
+    """
+    from membench.doctor import examine_machine, healthy
+
+    findings = examine_machine()
+    if as_json:
+        print(json.dumps([finding.__dict__ for finding in findings], indent=2))
+    else:
+        rows = [("ok" if finding.ok else "--", finding.what, finding.found) for finding in findings]
+        print(tabulate(rows, tablefmt="plain", maxcolwidths=[None, None, 100]))
+        for finding in findings:
+            if finding.remedy:
+                print(f"\n{finding.what}: {finding.found}\n  mend it with: {finding.remedy}")
+    if not healthy(findings):
+        raise typer.Exit(3)
+
+
+@baseline_app.command("list")
+def baseline_list(engine: EngineName = "memtorch", baselines: Baselines = BASELINES) -> None:
+    """List the baselines of an engine with the reason for each.
+
+    Example: membench baseline list
+    """
+    from membench.baselines import BaselineStore
+
+    store = BaselineStore(baselines)
+    rows = []
+    for name in store.cases(engine):
+        baseline = store.get(engine, name)
+        assert baseline is not None
+        measured = baseline.record.measured
+        rows.append(
+            (
+                name,
+                f"{measured.loss.estimate:.2f} [{measured.loss.low:.2f}, {measured.loss.high:.2f}]",
+                baseline.accepted[:10],
+                baseline.reason,
+            )
+        )
+    print(tabulate(rows, headers=("case", "loss, points [95 %]", "accepted", "reason")))
+
+
+@baseline_app.command("show")
+def baseline_show(
+    name: Annotated[str, typer.Argument(metavar="CASE")], engine: EngineName = "memtorch", baselines: Baselines = BASELINES
+) -> None:
+    """Print a baseline as JSON.
+
+    Example: membench baseline show mnist5k-ideal
+    """
+    from membench.baselines import BaselineStore
+
+    baseline = BaselineStore(baselines).get(engine, name)
+    if baseline is None:
+        raise InputError(f"There is no baseline of {name!r} on engine {engine!r} below {baselines}.")
+    print(baseline.model_dump_json(indent=2))
+
+
+@baseline_app.command("update")
+def baseline_update(
+    reason: Annotated[str, typer.Option("--reason", help="Why it is accepted: a sentence for reviewers, kept in the file.")],
+    names: Annotated[list[str] | None, typer.Argument(metavar="[CASE]...", help="Names of declared cases.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All declared cases whose data are here.")] = False,
+    records: Annotated[
+        Path | None,
+        typer.Option("--from", help="Accept records of an earlier run (the folder given to --report) instead of measuring."),
+    ] = None,
+    engine: EngineName = "memtorch",
+    cases: Cases = None,
+    baselines: Baselines = BASELINES,
+    threads: Threads = 1,
+) -> None:
+    """Measure cases and accept what was found as their baselines. Nothing else changes a baseline.
+
+    Examples: membench baseline update mnist5k-ideal --reason "8-bit ADC instead of 6";
+    membench baseline update --all --from reports --reason "New machine"
+    """
+    from membench.baselines import BaselineStore
+    from membench.errors import DataMissingError
+    from membench.pipeline import run_case
+    from membench.record import Record, load
+
+    if bool(names) == every:
+        raise InputError("Name the cases to update, or say --all.")
+    suite, store = _suite(cases), BaselineStore(baselines)
+    for case in list(suite) if every else _chosen(suite, names or [], None):
+        try:
+            if records is not None:
+                record = load(Record, records / "records" / engine / f"{case.name}.json")
+                if record.fingerprint != case.fingerprint:
+                    raise InputError(
+                        f"The record of {case.name!r} in {records} is of another case than is declared now. Measure it anew."
+                    )
+            else:
+                with _bar(case.name) as tell:
+                    record = run_case(case, engine, threads=threads, progress=tell)
+        except DataMissingError as error:
+            if not every:
+                raise
+            print(f"{case.name}: left as it is: {error}", file=sys.stderr)
+            continue
+        print(store.update(record, reason))
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """Which data sets are on this machine, and where.
+
+    Example: membench data list
+    """
+    from membench.datasets import DATASETS
+    from membench.storage import data_root
+
+    rows = [(data.name, str(data.find(data_root()) or "not found"), data.remedy) for data in DATASETS]
+    print(tabulate(rows, headers=("data set", "found at", "get it with")))
+
+
+@data_app.command("get")
+def data_get(name: Annotated[str, typer.Argument(help="Name of a data set.")]) -> None:
+    """Download a data set with torchvision to MEMBENCH_DATA, else to the cache folder.
+
+    Example: membench data get cifar10
+    """
+    from membench.datasets import DATASETS
+    from membench.storage import data_root
+
+    data = DATASETS.get(name)
+    data.get(data_root())
+    print(f"{name}: {data.find(data_root())}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What this machine has and lacks, with the command that mends each problem."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from membench.datasets import DATASETS
+from membench.engines import ENGINES
+from membench.errors import MembenchError
+from membench.measure.machine import processor, versions
+from membench.models import NETWORKS, shipped
+from membench.storage import cache_dir, data_root
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        what: its name.
+        found: what is the case.
+        ok: whether it can be used.
+        remedy: the command that mends it, or nothing.
+        vital: whether nothing can be measured without it.
+    """
+
+    what: str
+    found: str
+    ok: bool = True
+    remedy: str = ""
+    vital: bool = False
+
+
+def examine_machine() -> list[Finding]:
+    """Look at versions, processor, compiler, folders, engines, data sets and weights."""
+    return [*_versions(), *_machine(), *_folders(), *_engines(), *_data(), *_weights()]
+
+
+def healthy(findings: list[Finding]) -> bool:
+    """Whether something can be measured: an engine beside the digital one works, and no vital thing is missing."""
+    return not any(finding.vital and not finding.ok for finding in findings)
+
+
+def _versions() -> Iterator[Finding]:
+    for name, version in versions().items():
+        if name != "memtorch-cpu":  # the engine speaks for it
+            yield Finding(name, version, version != "absent", "" if version != "absent" else f"pip install {name}", vital=True)
+
+
+def _machine() -> Iterator[Finding]:
+    yield Finding("processor", f"{processor()}, {os.cpu_count()} cores")
+    yield Finding("torch threads", f"{torch.get_num_threads()} (1 while measuring, unless told otherwise)")
+    yield Finding("CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used")
+    compiler = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
+    if compiler is None:
+        yield Finding("C++ compiler", "none", False, "apt-get install g++ (needed once, to compile MemTorch)")
+    else:
+        version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout.splitlines()[:1]
+        yield Finding("C++ compiler", f"{compiler}: {''.join(version)}")
+
+
+def _folders() -> Iterator[Finding]:
+    for what, folder, variable in (("cache", cache_dir(), "MEMBENCH_CACHE"), ("data", data_root(), "MEMBENCH_DATA")):
+        existing = next(place for place in (folder, *folder.parents) if place.exists())
+        writable = os.access(existing, os.W_OK)
+        vital = what == "cache"
+        remedy = "" if writable or not vital else f"export {variable}=/a/folder/that/can/be/written"
+        note = "" if writable else " (cannot be written)"
+        yield Finding(f"{what} folder", f"{folder}{note}", writable or not vital, remedy, vital)
+
+
+def _engines() -> Iterator[Finding]:
+    for engine in ENGINES:
+        problem = engine.problem()
+        if problem is None:
+            yield Finding(f"engine {engine.name}", engine.version(), vital=True)
+        else:
+            yield Finding(f"engine {engine.name}", problem.reason, False, problem.remedy, vital=True)
+
+
+def _data() -> Iterator[Finding]:
+    for data in DATASETS:
+        try:
+            test = data.load("test")
+            yield Finding(
+                f"data {data.name}", f"{data.find(data_root())}: {len(test)} test images", vital=data.name == "mnist5k"
+            )
+        except MembenchError as error:
+            yield Finding(f"data {data.name}", str(error).splitlines()[0], False, data.remedy, vital=data.name == "mnist5k")
+
+
+def _weights() -> Iterator[Finding]:
+    for network in NETWORKS:
+        for card in shipped(network.name):
+            yield Finding(
+                f"weights {network.name} on {card.dataset}",
+                f"{100 * card.accuracy:.2f} % of {card.test_images} test images; shipped",
+            )
