@@ -222,6 +222,8 @@ def doctor(as_json: AsJson = False) -> None:
     """Look this machine over: versions, engines, data, weights, compiler, threads; and the command that mends each problem.
 
     Exits with 3 when nothing could be measured here.
+
+    Example: membench doctor
     """
     from membench.doctor import examine_machine, healthy
 

@@ -6,6 +6,7 @@ An effect is plain data: its parameters, when it acts, and how its action is pro
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class Effect(Plain):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
         if (default := cls.model_fields["kind"].default) and isinstance(default, str):
-            EFFECTS.add(default, cls)
+            EFFECTS.add(default, cls, str(getattr(sys.modules.get(cls.__module__), "__file__", cls.__module__)))
 
     def act(self, crossbar: Crossbar, rng: np.random.Generator) -> Array:
         """The conductances after the effect acted, in siemens; `crossbar` is left as it is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import sys
 from collections.abc import Iterator
 from typing import Generic, TypeVar
 
@@ -26,11 +27,21 @@ class Registry(Generic[T]):
         self.what = what
         self._package = package
         self._items: dict[str, T] = {}
+        self._files: dict[str, str] = {}
 
-    def add(self, name: str, item: T) -> T:
-        """Register `item`; a name that another component holds is refused."""
-        if name in self._items and self._items[name] != item:
-            raise InputError(f"There are two components for the {self.what} {name!r}. Give one of them another name.")
+    def add(self, name: str, item: T, file: str | None = None) -> T:
+        """Register `item`. A file that is run again replaces what it registered; a name held by another file is refused.
+
+        Args:
+            name: how cases name it.
+            item: the component.
+            file: that defines it; the caller's unless given.
+        """
+        file = file or str(sys._getframe(1).f_globals.get("__file__", "the interpreter"))
+        if self._files.setdefault(name, file) != file:
+            raise InputError(
+                f"There are two components for the {self.what} {name!r}: in {self._files[name]} and in {file}. Rename one of them."
+            )
         self._items[name] = item
         return item
 

@@ -7,31 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from torch import nn
+import tiny  # noqa: F401 - registers the network of that name
 
 from membench import Case, Conversion, Thresholds
-from membench.models import NETWORKS, Network, Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MEMBENCH_DATA") or ROOT.parent / "shared" / "data")
 
 pytest_plugins = ["pytester"]
-
-
-def tiny(classes: int, shape: tuple[int, int, int]) -> nn.Sequential:
-    """A convolution and a classifier: 874 parameters on MNIST, over 80 % right after a second of training."""
-    channels, height, width = shape
-    features = 4 * (height // 4) * (width // 4)
-    return nn.Sequential(
-        nn.Conv2d(channels, 4, 5, stride=4, padding=2, bias=False),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(features, classes),
-    )
-
-
-NETWORKS.add("tiny", Network("tiny", tiny, Recipe(epochs=4, mirror=False, shift=0)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -48,6 +31,12 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def case() -> Case:
     """A case that MemTorch runs in about a second: the tiny network on mnist5k, untiled."""
     return make_case()
+
+
+@pytest.fixture
+def pair() -> tuple[Case, Case]:
+    """Two cases, one of them on two seeds."""
+    return make_case(name="one", seeds=(0, 1)), make_case(name="two", images=20)
 
 
 def make_case(**changes: object) -> Case:
@@ -68,4 +57,6 @@ def needs_data(name: str) -> pytest.MarkDecorator:
     """Skip where a data set that cannot be committed is not on this machine."""
     from membench.datasets import DATASETS
 
-    return pytest.mark.skipif(DATASETS.get(name).find(SHARED) is None, reason=f"{name} is not below {SHARED}: set MEMBENCH_DATA")
+    return pytest.mark.skipif(
+        DATASETS.get(name).find(SHARED) is None, reason=f"{name} is not below {SHARED}: set MEMBENCH_DATA"
+    )

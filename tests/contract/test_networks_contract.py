@@ -1,0 +1,69 @@
+"""What every registered network promises, on the shapes of every registered data set."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from membench.datasets import DATASETS
+from membench.models import NETWORKS, Recipe
+from membench.models._train import build
+
+PAIRS = [(network, dataset) for network in NETWORKS.names() for dataset in DATASETS.names()]
+pairs = pytest.mark.parametrize(("network", "dataset"), PAIRS)
+
+
+def built(network: str, dataset: str, seed: int = 0) -> nn.Module:
+    return build(NETWORKS.get(network), DATASETS.get(dataset), seed)
+
+
+def noise(dataset: str, images: int) -> Tensor:
+    return torch.randn(images, *DATASETS.get(dataset).shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("network", NETWORKS.names())
+def test_it_is_registered_under_its_own_name(network: str) -> None:
+    assert NETWORKS.get(network).name == network
+
+
+@pairs
+def test_it_gives_one_logit_a_class(network: str, dataset: str) -> None:
+    with torch.inference_mode():
+        logits = built(network, dataset).eval()(noise(dataset, 2))
+    assert logits.shape == (2, DATASETS.get(dataset).classes)
+    assert logits.dtype == torch.float32
+    assert logits.isfinite().all()
+    assert logits.std() > 0
+
+
+@pairs
+def test_an_image_gets_the_same_logits_alone_as_in_a_batch(network: str, dataset: str) -> None:
+    model, images = built(network, dataset).eval(), noise(dataset, 3)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(images)[1:2], model(images[1:2]), rtol=1e-3, atol=1e-4)
+
+
+@pairs
+def test_gradients_reach_every_parameter(network: str, dataset: str) -> None:
+    model = built(network, dataset).train()
+    F.cross_entropy(model(noise(dataset, 4)), torch.arange(4)).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pairs
+def test_initial_weights_come_from_the_seed_alone(network: str, dataset: str) -> None:
+    first, again, other = built(network, dataset), built(network, dataset), built(network, dataset, seed=1)
+    assert all(a.equal(b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert any(not a.equal(b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+@pairs
+def test_its_recipe_is_valid(network: str, dataset: str) -> None:
+    """Validated anew from JSON, as a card keeps it."""
+    recipe = NETWORKS.get(network).recipe_for(dataset)
+    assert Recipe.from_json(recipe.model_dump_json(), network) == recipe

@@ -1,0 +1,198 @@
+"""The command line: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from repository import accept, declare
+
+from membench import Case, DeviceFaults, cli
+from membench.record import Baseline, load
+
+
+class Answer:
+    """Exit code and what was printed."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Call `membench` in a user's repository in tmp_path."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["membench", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return Answer(int(ended.value.code or 0), printed.out, printed.err)
+
+    return run
+
+
+def test_list_json_is_an_array_of_objects_with_every_declared_field(call: Any, tmp_path: Path, pair: tuple[Case, Case]) -> None:
+    declare(tmp_path, *pair)
+    answer = call("list", "--json")
+    listed = json.loads(answer.out)
+    assert answer.code == 0
+    assert [item["name"] for item in listed] == ["one", "two"]
+    for item, case in zip(listed, pair, strict=True):
+        assert set(item) == {*Case.model_fields, "fingerprint", "file"}
+        assert item["fingerprint"] == case.fingerprint
+        assert item["conversion"]["device"]["kind"] == "VTEAM"
+
+
+def test_list_names_the_cases(call: Any, tmp_path: Path, pair: tuple[Case, Case]) -> None:
+    declare(tmp_path, *pair)
+    assert {line.split()[0] for line in call("list").out.splitlines()[2:]} == {"one", "two"}
+
+
+def test_run_update_run(call: Any, tmp_path: Path, case: Case) -> None:
+    """Red without a baseline, accepted with a reason, green afterwards."""
+    declare(tmp_path, case)
+    assert call("run", "small").code == 1
+    assert call("baseline", "update", "small", "--reason", "first measured for this test").code == 0
+    assert load(Baseline, tmp_path / "baselines/memtorch/small.json").reason == "first measured for this test"
+    green = call("run", "small", "--json")
+    assert green.code == 0
+    answered = json.loads(green.out)
+    assert [(one["case"], one["verdict"]) for one in answered] == [("small", "PASS")]
+    assert answered[0]["record"]["measured"]["digital_accuracy"] > 0.5
+    assert "first measured for this test" in call("baseline", "list").out
+    assert json.loads(call("baseline", "show", "small").out)["record"]["engine"] == "memtorch"
+
+
+def test_a_baseline_is_accepted_from_an_earlier_run(call: Any, tmp_path: Path, case: Case) -> None:
+    declare(tmp_path, case)
+    call("run", "small", "--report", "out")
+    assert call("baseline", "update", "--all", "--from", "out", "--reason", "accepted as reported").code == 0
+    declare(tmp_path, case.replace(batch_size=10))
+    stale = call("baseline", "update", "small", "--from", "out", "--reason", "of another case by now")
+    assert stale.code == 2
+    assert "of another case than is declared now" in stale.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("run", "smal"), 2, "There is no case 'smal'"),
+        (("run",), 2, "Missing argument"),
+        (("run", "small", "--images", "0"), 2, "Invalid value"),
+        (("run", "small", "--cases", "nowhere"), 2, "no folder of cases at nowhere"),
+        (("baseline", "update", "small", "--reason", "because"), 2, "explains nothing"),
+        (("baseline", "update", "small"), 2, "Missing option"),
+        (("baseline", "update", "--reason", "a good reason"), 2, "Name the cases to update, or say --all"),
+        (("baseline", "show", "small"), 2, "There is no baseline of 'small'"),
+        (("train", "vgg", "mnist5k"), 2, "There is no network 'vgg'"),
+        (("data", "get", "mnist6"), 2, "no data set 'mnist6'"),
+        (("fly",), 2, "No such command"),
+    ],
+)
+def test_bad_input_is_named_and_ends_with_2(
+    call: Any, tmp_path: Path, case: Case, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    declare(tmp_path, case)
+    answer = call(*arguments)
+    assert answer.code == code
+    assert words in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_result_that_cannot_be_accepted_is_no_baseline(call: Any, tmp_path: Path, case: Case) -> None:
+    declare(tmp_path, case.replace(nonidealities=(DeviceFaults(hrs_proportion=1.0),)))
+    answer = call("baseline", "update", "small", "--reason", "it should not be possible")
+    assert answer.code == 1
+    assert "OVER_THRESHOLD" in answer.err
+    assert not (tmp_path / "baselines").exists()
+
+
+def test_missing_data_end_with_3(call: Any, tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    declare(tmp_path, case.replace(dataset="cifar10"))
+    monkeypatch.setenv("MEMBENCH_DATA", str(tmp_path))
+    answer = call("run", "small")
+    assert answer.code == 3
+    assert "membench data get cifar10" in answer.out
+    assert call("baseline", "update", "small", "--reason", "there are no data").code == 3
+
+
+def test_all_leaves_cases_without_data_as_they_are(
+    call: Any, tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(tmp_path, case, case.replace(name="absent", dataset="cifar10"))
+    monkeypatch.setenv("MEMBENCH_DATA", str(tmp_path))
+    answer = call("baseline", "update", "--all", "--reason", "all that can be measured here")
+    assert answer.code == 0
+    assert "absent: left as it is" in answer.err
+    assert [file.name for file in (tmp_path / "baselines/memtorch").iterdir()] == ["small.json"]
+
+
+def test_train_then_find_it_trained(call: Any) -> None:
+    first = call("train", "tiny", "mnist5k", "--epochs", "1", "--out", "weights")
+    assert first.code == 0
+    assert "of 1000 test images, 2078 parameters, trained on 4000 images" in first.out
+    assert call("train", "tiny", "mnist5k", "--epochs", "1", "--out", "weights").out == first.out
+
+
+def test_doctor_names_every_engine_and_data_set(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEMBENCH_DATA", str(tmp_path))
+    answer = call("doctor")
+    assert answer.code == 0
+    for words in ("torch ", "engine memtorch", "engine digital", "data mnist5k", "C++ compiler", "torch threads"):
+        assert words in answer.out
+    assert "mend it with: membench data get cifar100" in answer.out
+    assert {finding["what"] for finding in json.loads(call("doctor", "--json").out)} >= {"engine memtorch", "data cifar10"}
+
+
+def test_doctor_ends_with_3_where_nothing_can_be_measured(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("membench.engines.memtorch._memtorch", lambda: (_ for _ in ()).throw(ImportError("no memtorch")))
+    answer = call("doctor")
+    assert answer.code == 3
+    assert "mend it with: make setup" in answer.out
+
+
+@pytest.mark.parametrize("command", [(), ("list",), ("run",), ("train",), ("doctor",), ("baseline", "update"), ("data", "get")])
+def test_help_has_examples(call: Any, command: tuple[str, ...]) -> None:
+    answer = call(*command, "--help")
+    assert answer.code == 0
+    assert ("Exit codes: 0 green, 1 the gate failed" if not command else "Example") in answer.out
+
+
+def test_a_users_network_in_the_file_that_declares_its_case(call: Any, tmp_path: Path, case: Case) -> None:
+    """One file: a factory of torch modules, its recipe, and a case that names it."""
+    declare(tmp_path)
+    (tmp_path / "benchmarks/cases/mine.py").write_text(
+        f"""
+from torch import nn
+from membench import Case
+from membench.models import NETWORKS, Network, Recipe
+
+def perceptron(classes, shape):
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes))
+
+NETWORKS.add("perceptron", Network("perceptron", perceptron, Recipe(epochs=1)))
+CASES = [Case.from_json({case.model_dump_json()!r}, "here").replace(network="perceptron")]
+"""
+    )
+    answer = json.loads(call("run", "small", "--json").out)
+    assert answer[0]["verdict"] == "NO_BASELINE"
+    assert [layer["name"] for layer in answer[0]["record"]["measured"]["layers"]] == ["1"]
+
+
+def test_the_installed_command_and_the_module_answer_alike() -> None:
+    for command in ([str(Path(sys.executable).parent / "membench")], [sys.executable, "-m", "membench"]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "0.1.0"
+
+
+def test_two_baselines_are_measured_alike_by_both_ways_in(call: Any, tmp_path: Path, case: Case) -> None:
+    """`membench run` judges what `membench.run_case` measured: one way through."""
+    declare(tmp_path, case)
+    accept(tmp_path, case)
+    assert json.loads(call("run", "small", "--json").out)[0]["verdict"] == "PASS"

@@ -1,0 +1,245 @@
+"""`pytest benchmarks/` in a user's repository: green when it should be, red for every way of not being measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import make_case
+from repository import TINY, accept, declare
+
+from membench import ADC, Case, DeviceFaults
+from membench.record import Baseline, Record, load, save
+
+
+def gate(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return pytester.runpytest_inprocess("benchmarks", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments)
+
+
+def verdicts(result: pytest.RunResult) -> dict[str, str]:
+    """The last word of each case's row in the summary table."""
+    lines = result.outlines[next(i for i, line in enumerate(result.outlines) if "membench:" in line) :]
+    return {
+        line.split()[0]: line.split()[-1] for line in lines if line.split()[:1] in (["one"], ["two"], ["small"], ["absent"])
+    }
+
+
+def test_green(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
+    declare(pytester.path, *pair)
+    accept(pytester.path, *pair)
+    result = gate(pytester, "--membench-report=out", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=2)
+    assert result.ret == 0
+    assert verdicts(result) == {"one": "PASS", "two": "PASS"}
+    result.stdout.fnmatch_lines(["*loss, points*", "*The gate is open: 2 cases are green.*"])
+    assert load(Record, pytester.path / "out/records/memtorch/one.json").case == pair[0]
+    assert "| one " in (pytester.path / "out/summary.md").read_text()
+    assert 'tests="2"' in (pytester.path / "junit.xml").read_text()
+
+
+def test_no_baseline_is_red_and_says_how_to_accept(pytester: pytest.Pytester, case: Case) -> None:
+    declare(pytester.path, case)
+    result = gate(pytester)
+    assert result.ret == 1
+    assert verdicts(result) == {"small": "NO_BASELINE"}
+    result.stdout.fnmatch_lines(["*membench baseline update small --engine memtorch --reason*"])
+
+
+def test_a_mapping_that_is_scaled_in_one_layer_is_red(
+    pytester: pytest.Pytester, pair: tuple[Case, Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The change on purpose: after tuning, the conductances of one layer are 0.9 of what they were. No image need flip."""
+    from membench.engines.memtorch import MemTorchNetwork
+
+    declare(pytester.path, *pair)
+    accept(pytester.path, *pair)
+    tune = MemTorchNetwork.tune
+
+    def scaled(self: MemTorchNetwork, *arguments: object) -> None:
+        tune(self, *arguments)  # type: ignore[arg-type]
+        for crossbar in self._converted["0"][1].crossbars:
+            crossbar.conductance_matrix = 0.9 * crossbar.conductance_matrix
+
+    monkeypatch.setattr(MemTorchNetwork, "tune", scaled)
+    result = gate(pytester)
+    assert result.ret == 1
+    assert verdicts(result) == {"one": "REGRESSED", "two": "REGRESSED"}
+    result.stdout.fnmatch_lines(["*The gate is closed: 2 of 2 cases are not green.*"])
+
+
+def test_a_loss_beyond_the_threshold_is_red_whatever_the_baseline(pytester: pytest.Pytester, case: Case) -> None:
+    broken = case.replace(nonidealities=(DeviceFaults(hrs_proportion=1.0),))
+    declare(pytester.path, broken)
+    result = gate(pytester)
+    assert result.ret == 1
+    assert verdicts(result) == {"small": "OVER_THRESHOLD"}
+
+
+def test_a_changed_case_is_red_until_its_baseline_is_accepted_anew(pytester: pytest.Pytester, case: Case) -> None:
+    declare(pytester.path, case.replace(conversion=case.conversion.replace(adc=ADC(bits=8))))
+    accept(pytester.path, case)
+    result = gate(pytester)
+    assert result.ret == 1
+    assert verdicts(result) == {"small": "STALE_BASELINE"}
+    result.stdout.fnmatch_lines(["*the case changed since: conversion*"])
+
+
+def test_fewer_images_are_compared_with_the_beginning_of_the_baseline(pytester: pytest.Pytester, case: Case) -> None:
+    declare(pytester.path, case)
+    accept(pytester.path, case)
+    assert verdicts(gate(pytester, "--membench-images=20")) == {"small": "PASS"}
+    more = gate(pytester, "--membench-images=60")
+    assert (more.ret, verdicts(more)) == (1, {"small": "STALE_BASELINE"})
+
+
+@pytest.mark.parametrize("edit", ["accuracy", "truncate", "copy"])
+def test_a_baseline_that_was_tampered_with_is_red(pytester: pytest.Pytester, pair: tuple[Case, Case], edit: str) -> None:
+    declare(pytester.path, pair[1])
+    accept(pytester.path, *pair)
+    file = pytester.path / "baselines/memtorch/two.json"
+    text = file.read_text()
+    if edit == "accuracy":
+        content = json.loads(text)
+        content["record"]["measured"]["accuracy"] = 0.01
+        file.write_text(json.dumps(content))
+    elif edit == "truncate":
+        file.write_text(text[: len(text) // 2])
+    else:
+        file.write_text((file.parent / "one.json").read_text())
+    result = gate(pytester)
+    assert (result.ret, verdicts(result)) == (1, {"two": "ERROR"})
+    result.stdout.fnmatch_lines(["*two.json*"])
+
+
+def test_missing_data_skip_with_the_command_and_are_red_unless_allowed(
+    pytester: pytest.Pytester, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(pytester.path, case, make_case(name="absent", dataset="cifar10"))
+    accept(pytester.path, case)
+    monkeypatch.setenv("MEMBENCH_DATA", str(tmp_path / "empty"))
+    strict = gate(pytester, "-rs")
+    strict.assert_outcomes(passed=1, skipped=1)
+    assert (strict.ret, verdicts(strict)) == (1, {"small": "PASS", "absent": "SKIPPED"})
+    strict.stdout.fnmatch_lines(["*SKIPPED*membench data get cifar10*"])
+    allowed = gate(pytester, "--membench-allow-skip")
+    assert (allowed.ret, verdicts(allowed)) == (0, {"small": "PASS", "absent": "SKIPPED"})
+    allowed.stdout.fnmatch_lines(["*1 cases are green (1 skipped, as --membench-allow-skip allows)*"])
+
+
+def test_a_crash_in_one_case_is_its_verdict_and_the_rest_goes_on(
+    pytester: pytest.Pytester, pair: tuple[Case, Case], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from membench.engines.memtorch import MemTorchNetwork
+
+    declare(pytester.path, *pair)
+    accept(pytester.path, *pair)
+    infer = MemTorchNetwork.infer
+    calls = iter(range(1000))
+
+    def crash(self: MemTorchNetwork, images: object) -> object:
+        if next(calls) == 0:
+            raise ZeroDivisionError("a bug in a simulator")
+        return infer(self, images)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MemTorchNetwork, "infer", crash)
+    result = gate(pytester)
+    assert (result.ret, verdicts(result)) == (1, {"one": "ERROR", "two": "PASS"})
+    result.stdout.fnmatch_lines(["*ZeroDivisionError: a bug in a simulator (at *"])
+
+
+def test_selection_by_name_and_by_keyword(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
+    declare(pytester.path, *pair)
+    accept(pytester.path, *pair)
+    assert verdicts(gate(pytester, "--membench-case=two")) == {"two": "PASS"}
+    assert verdicts(gate(pytester, "-k", "one")) == {"one": "PASS"}
+
+
+def test_an_empty_selection_is_red(pytester: pytest.Pytester, case: Case) -> None:
+    declare(pytester.path, case)
+    assert gate(pytester, "-k", "nothing").ret == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--membench-case=smal",), "There is no case 'smal'"),
+        (("--membench-images=0",), "--membench-images must be 1 or more"),
+        (("--membench-engine=memtorh",), "no engine 'memtorh'. Did you mean 'memtorch'"),
+    ],
+)
+def test_bad_options_are_red(pytester: pytest.Pytester, case: Case, arguments: tuple[str, ...], words: str) -> None:
+    declare(pytester.path, case)
+    result = gate(pytester, *arguments)
+    assert result.ret != 0
+    assert words in result.stdout.str() + result.stderr.str()
+
+
+def test_a_suite_without_cases_is_red(pytester: pytest.Pytester, case: Case) -> None:
+    declare(pytester.path, case)
+    (pytester.path / "benchmarks/cases/mine.py").write_text("CASES = []\n")
+    result = gate(pytester)
+    assert result.ret not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+    assert "No case is declared" in result.stdout.str() + result.stderr.str()
+
+
+def test_an_unwritable_report_is_red(pytester: pytest.Pytester, case: Case) -> None:
+    declare(pytester.path, case)
+    accept(pytester.path, case)
+    (pytester.path / "out").write_text("a file where the folder should be")
+    result = gate(pytester, "--membench-report=out")
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*The report could not be written*"])
+
+
+def test_the_digital_engine_has_its_own_baselines(pytester: pytest.Pytester, case: Case) -> None:
+    declare(pytester.path, case)
+    accept(pytester.path, case, engine="digital")
+    assert verdicts(gate(pytester, "--membench-engine=digital")) == {"small": "PASS"}
+    assert verdicts(gate(pytester)) == {"small": "NO_BASELINE"}
+
+
+def test_stop_at_the_first_failure(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
+    declare(pytester.path, *pair)
+    result = gate(pytester, "-x")
+    result.assert_outcomes(failed=1)
+    assert result.ret == 1
+    result.stdout.fnmatch_lines(["*two*ERROR*", "*ERROR two: the case was declared and gave no record*"])
+
+
+def test_two_workers_give_what_one_process_gives(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
+    declare(pytester.path, *pair, conftest=TINY)
+    accept(pytester.path, *pair)
+    result = pytester.runpytest_subprocess("benchmarks", "-n", "2", "--membench-report=out", timeout=300)
+    result.assert_outcomes(passed=2)
+    assert (result.ret, verdicts(result)) == (0, {"one": "PASS", "two": "PASS"})
+    for case in pair:
+        baseline = load(Baseline, pytester.path / f"baselines/memtorch/{case.name}.json")
+        record = load(Record, pytester.path / f"out/records/memtorch/{case.name}.json")
+        assert record.measured.model_dump_json() == baseline.record.measured.model_dump_json()
+
+
+def test_a_case_whose_worker_dies_is_an_error(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
+    killer = """
+import os
+from membench.engines.memtorch import MemTorchEngine
+convert = MemTorchEngine.convert
+def dies(self, model, conversion, plan, fabrication, seed, progress):
+    if len(os.environ.get("PYTEST_CURRENT_TEST", "").split("[one]")) > 1:
+        os._exit(9)
+    return convert(self, model, conversion, plan, fabrication, seed, progress)
+MemTorchEngine.convert = dies
+"""
+    declare(pytester.path, *pair, conftest=TINY + killer)
+    accept(pytester.path, *pair)
+    result = pytester.runpytest_subprocess("benchmarks", "-n", "2", timeout=300)
+    assert result.ret == 1
+    assert verdicts(result) == {"one": "ERROR", "two": "PASS"}
+
+
+def test_a_record_kept_in_a_report_can_be_loaded_and_saved_again(pytester: pytest.Pytester, case: Case) -> None:
+    declare(pytester.path, case)
+    gate(pytester, "--membench-report=out")
+    file = pytester.path / "out/records/memtorch/small.json"
+    again = save(load(Record, file), pytester.path / "again.json")
+    assert again.read_bytes() == file.read_bytes()

@@ -1,0 +1,544 @@
+"""A case refuses what cannot be measured, and its fingerprint moves with every field that can move a result, and with no other."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from membench import (
+    ADC,
+    VTEAM,
+    Case,
+    ConductanceDrift,
+    Conversion,
+    DataDriven,
+    DataDriven2021,
+    DeviceFaults,
+    Endurance,
+    LinearIonDrift,
+    Retention,
+    Scheme,
+    StanfordPKU,
+    Thresholds,
+    Tuning,
+    Variability,
+)
+from membench.devices import Device
+from membench.effect import EFFECTS, Effect
+from membench.errors import InputError, UnknownNameError
+from membench.plain import Plain
+from membench.storage import sha256
+
+WEAR: dict[str, Any] = {
+    "mode": "gradual",
+    "p_lrs": (1.0, 0.921, 0.0, 0.01),
+    "p_hrs": (1.0, 0.921, 0.1, -0.01),
+    "stable_resistance_lrs": 200.0,
+    "stable_resistance_hrs": 400.0,
+}
+MINIMAL = Case(
+    name="minimal", dataset="mnist", network="vgg-mnist", conversion=Conversion(), thresholds=Thresholds(max_loss_points=1.0)
+)
+FULL = Case(
+    name="full",
+    dataset="cifar10",
+    network="vgg-cifar10",
+    description="Everything at once.",
+    conversion=Conversion(
+        device=VTEAM(r_on=1.4e4, r_off=5e7),
+        scheme=Scheme.SINGLE_COLUMN,
+        tile_shape=(64, 32),
+        adc=ADC(bits=6, method="log", overflow_rate=0.01),
+        max_input_voltage=0.3,
+        retained=0.99,
+        tuning=Tuning(conv_images=4, conv_size=16, linear_rows=128, after="effects"),
+        keep_digital=("0", "features.3"),
+    ),
+    nonidealities=(
+        Variability(r_on_sigma=1e3, r_off_sigma=1e6, distribution="lognormal", minimum=10.0),
+        DeviceFaults(lrs_proportion=0.02, hrs_proportion=0.03, electroform_proportion=0.01),
+        ConductanceDrift(time=1e4, initial_time=2.0, coefficient=0.05),
+        Endurance(cycles=1e6, **WEAR),
+        Retention(time=1e7, **WEAR),
+    ),
+    seeds=(3, 1, 2**63 - 1),
+    images=37,
+    subset_seed=9,
+    batch_size=5,
+    thresholds=Thresholds(max_loss_points=10.0, tolerance_points=1.0),
+)
+
+
+def with_effect(effect: Effect) -> Case:
+    return MINIMAL.replace(nonidealities=(effect,))
+
+
+def with_conversion(**changes: Any) -> Case:
+    return MINIMAL.replace(conversion=MINIMAL.conversion.replace(**changes))
+
+
+# ---- refusals -----------------------------------------------------------------------------------------------------------
+
+REFUSED_FIELDS: list[tuple[type[Plain], dict[str, Any], str, list[Any]]] = [
+    # class, its other fields, field, values that are refused
+    (Case, {}, "images", [True, "8", 8.0, 0, -1, None, math.nan, math.inf]),
+    (Case, {}, "batch_size", [True, "8", 2.5, 0, -1, None, math.nan]),
+    (Case, {}, "subset_seed", [True, "0", -1, 2**63, 0.0, math.inf]),
+    (Case, {}, "seeds", [(), (1, 1), (True,), ("1",), (1.0,), (-1,), (2**63,), 3, "01", None]),
+    (Case, {}, "name", ["", "Upper", "a b", "a_b", "-a", "a-", "a--b", "a/b", "../a", "a\n", "é", "a" * 81, 3, None, ".json"]),
+    (Case, {}, "dataset", [3, None]),
+    (Case, {}, "network", [3, None, ["vgg"]]),
+    (Case, {}, "description", [3, None]),
+    (Case, {}, "conversion", [None, "ideal", 3]),
+    (Case, {}, "thresholds", [None, 5.0]),
+    (Case, {}, "nonidealities", [None, 3, "device_faults"]),
+    (Conversion, {}, "tile_shape", [8, (8,), (8, 8, 8), (0, 8), (8, -1), (True, 8), ("8", 8), (8.0, 8.0), "88"]),
+    (Conversion, {}, "adc", [8, True, "8-bit"]),
+    (Conversion, {}, "scheme", ["double", "", 2, None]),
+    (Conversion, {}, "max_input_voltage", [True, "6", 0, -1.0, math.nan, math.inf]),
+    (Conversion, {}, "mapping", ["Naive", "", None]),
+    (Conversion, {}, "retained", [True, "1", -0.1, 1.1, math.nan]),
+    (Conversion, {}, "tuning", [True, "yes", 8]),
+    (Conversion, {}, "keep_digital", ["0", (0,), None, 0]),
+    (Conversion, {}, "device", [None, "VTEAM", {"kind": "PCM"}]),
+    (ADC, {}, "bits", [True, "8", 8.0, 1, 17, None, math.nan]),
+    (ADC, {"bits": 8}, "method", ["Linear", "sqrt", None]),
+    (ADC, {"bits": 8}, "overflow_rate", [True, "0.1", -0.1, 1.1, math.nan]),
+    (Tuning, {}, "conv_images", [True, "8", 0, 8.0]),
+    (Tuning, {}, "conv_size", [True, "32", 7, 32.0]),
+    (Tuning, {}, "linear_rows", [True, "4098", 15, math.inf]),
+    (Tuning, {}, "after", ["conversions", None, True]),
+    (Thresholds, {}, "max_loss_points", [True, "5", -0.1, 100.1, math.nan, math.inf, None]),
+    (Thresholds, {"max_loss_points": 1.0}, "tolerance_points", [True, "5", -0.1, math.nan, math.inf]),
+    (Thresholds, {"max_loss_points": 1.0}, "tolerance_logit_error", [True, "5", -0.1, math.nan, math.inf, None]),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "others", "field", "value"),
+    [
+        pytest.param(kind, others, field, value, id=f"{kind.__name__}.{field}={str(value)[:20]!r}")
+        for kind, others, field, values in REFUSED_FIELDS
+        for value in values
+    ],
+)
+def test_a_wrong_value_is_refused_and_the_field_named(
+    kind: type[Plain], others: dict[str, Any], field: str, value: Any
+) -> None:
+    if kind is Case:
+        others = {name: getattr(MINIMAL, name) for name in Case.model_fields}
+    with pytest.raises(InputError) as error:
+        kind(**{**others, field: value})
+    assert f"\n  {field}" in str(error.value)
+
+
+@pytest.mark.parametrize("field", [name for name, field in Case.model_fields.items() if field.is_required()])
+def test_a_missing_field_is_named(field: str) -> None:
+    fields = {name: getattr(MINIMAL, name) for name in Case.model_fields if name != field}
+    with pytest.raises(InputError, match=rf"\n  {field}: Field required"):
+        Case(**fields)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MINIMAL.replace(image=3), "image: there is no such field. did you mean 'images'?"),
+        (lambda: MINIMAL.replace(seed=(3,)), "did you mean 'seeds'?"),
+        (lambda: Conversion(tile_shap=(8, 8)), "tile_shap: there is no such field. did you mean 'tile_shape'?"),
+        (lambda: MINIMAL.replace(conversion={"adcs": None}), "did you mean 'adc'?"),
+        (lambda: ADC(bit=8), "did you mean 'bits'?"),
+        (lambda: Tuning(rows=8), "Fields: conv_images, conv_size, linear_rows, after."),
+        (lambda: Thresholds(max_loss=1.0), "did you mean 'max_loss_points'?"),
+        (lambda: ConductanceDrift(times=2.0), "did you mean 'time'?"),
+    ],
+)
+def test_an_unknown_field_is_refused_with_what_was_meant(make: Any, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        make()
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a", "mnist5k-ideal", "a.b-c", "0", "a" * 80])
+def test_names_that_fit_a_file(name: str) -> None:
+    assert MINIMAL.replace(name=name).name == name
+
+
+def test_the_bounds_themselves_are_accepted() -> None:
+    assert ADC(bits=2).bits == 2
+    assert ADC(bits=16, overflow_rate=1).overflow_rate == 1
+    assert Thresholds(max_loss_points=100).max_loss_points == 100
+    assert Thresholds(max_loss_points=0).max_loss_points == 0
+    assert MINIMAL.replace(seeds=(0, 2**63 - 1)).seeds == (0, 2**63 - 1)
+    assert Tuning(conv_size=8, linear_rows=16, conv_images=1).conv_size == 8
+
+
+def test_a_repeated_seed_says_why_it_is_refused() -> None:
+    with pytest.raises(InputError, match="narrow the interval without measuring more"):
+        MINIMAL.replace(seeds=(1, 2, 1))
+
+
+def test_effects_out_of_order_are_refused_with_the_order() -> None:
+    drift, faults = ConductanceDrift(time=10.0), DeviceFaults(lrs_proportion=0.1)
+    with pytest.raises(InputError, match=r"out of order: conductance_drift \(ageing\), device_faults \(programming\)") as error:
+        MINIMAL.replace(nonidealities=(drift, faults))
+    assert "fabrication, programming, ageing, read-out" in str(error.value)
+    assert MINIMAL.replace(nonidealities=[faults, drift]).nonidealities == (faults, drift)
+
+
+def test_variability_may_stand_there_once_and_ageing_more_often() -> None:
+    variability, drift = Variability(r_on_sigma=1.0, r_off_sigma=1.0), ConductanceDrift(time=10.0)
+    with pytest.raises(InputError, match="fabrication may stand there once; given: variability, variability"):
+        MINIMAL.replace(nonidealities=(variability, variability))
+    assert len(MINIMAL.replace(nonidealities=(variability, drift, drift)).nonidealities) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("finite_conductance_states", "leaves every conductance as it was, since a bare `except`"),
+        ("non_linear", "the look-up table is built and never used"),
+    ],
+)
+def test_an_effect_that_memtorch_ignores_is_refused_with_the_reason(kind: str, reason: str) -> None:
+    with pytest.raises(InputError) as error:
+        MINIMAL.replace(nonidealities=({"kind": kind},))
+    assert kind in str(error.value)
+    assert reason in str(error.value)
+    assert "Offered: conductance_drift, device_faults" in str(error.value)
+
+
+def test_an_unknown_effect_gets_a_guess() -> None:
+    with pytest.raises(UnknownNameError, match="no non-ideality 'retentoin'. Did you mean 'retention'"):
+        MINIMAL.replace(nonidealities=({"kind": "retentoin"},))
+
+
+@pytest.mark.parametrize("item", [3, "device_faults", None, {}, {"kind": 3}, {"lrs_proportion": 0.1}])
+def test_what_is_no_effect_is_refused(item: Any) -> None:
+    with pytest.raises(InputError, match="must be an Effect or a mapping with a 'kind'"):
+        MINIMAL.replace(nonidealities=(item,))
+
+
+def test_an_effect_may_be_declared_as_a_mapping() -> None:
+    case = MINIMAL.replace(nonidealities=({"kind": "conductance_drift", "time": 10.0},))
+    assert case.nonidealities == (ConductanceDrift(time=10.0),)
+
+
+@pytest.mark.parametrize("field", Case.model_fields)
+def test_a_case_is_frozen(field: str) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(MINIMAL, field, getattr(FULL, field))
+
+
+@pytest.mark.parametrize("inside", [FULL.conversion, FULL.conversion.adc, FULL.conversion.device, *FULL.nonidealities])
+def test_what_a_case_holds_is_frozen_too(inside: Plain) -> None:
+    for field in type(inside).model_fields:
+        with pytest.raises(ValidationError, match="frozen"):
+            setattr(inside, field, getattr(inside, field))
+
+
+# ---- the fingerprint ----------------------------------------------------------------------------------------------------
+
+GOLDEN_MINIMAL = "453929d23d4dd6efe07380a2e1b55d49c8bb0a76ee5f1a66bbfc0ce891ddd86c"
+GOLDEN_FULL = "ef775d917a8910d3544e4dbc4947425678c8bbe82238b4b8f1942f25b5c47601"
+CANONICAL_MINIMAL = (
+    '{"batch_size":20,"conversion":{"adc":null,"device":{"kind":"VTEAM","r_off":1000.0,"r_on":50.0},"keep_digital":[],'
+    '"mapping":"naive","max_input_voltage":null,"retained":null,"scheme":"double-column","tile_shape":null,'
+    '"tuning":{"after":"conversion","conv_images":8,"conv_size":32,"linear_rows":4098}},"dataset":"mnist","images":100,'
+    '"network":"vgg-mnist","nonidealities":[],"schema":"membench-case/1","seeds":[0,1],"subset_seed":0}'
+)
+
+
+@pytest.mark.parametrize(("case", "golden"), [(MINIMAL, GOLDEN_MINIMAL), (FULL, GOLDEN_FULL)], ids=["minimal", "full"])
+def test_fingerprints_are_the_same_on_every_machine_and_version(case: Case, golden: str) -> None:
+    """If this fails, all baselines in the world are stale: raise the schema in `fingerprint` and say so, or undo the change."""
+    assert case.fingerprint == golden
+
+
+def test_the_fingerprint_is_the_hash_of_readable_text() -> None:
+    assert MINIMAL.fingerprint == sha256(CANONICAL_MINIMAL.encode())
+
+
+ONE_VALUE = object()  # a Literal with a single value: there is nothing else to say
+
+# Of every class that a case is made of: an instance within a case, and of every field another value.
+MOVES: dict[type[Plain], tuple[Any, dict[str, Any]]] = {
+    Case: (
+        lambda changes: FULL.replace(**changes),
+        {
+            "dataset": "cifar100",
+            "network": "tiny",
+            "conversion": Conversion(),
+            "nonidealities": (),
+            "seeds": (3, 1),
+            "images": 38,
+            "subset_seed": 10,
+            "batch_size": 6,
+        },
+    ),
+    Conversion: (
+        lambda changes: FULL.replace(conversion=FULL.conversion.replace(**changes)),
+        {
+            "device": VTEAM(),
+            "scheme": "double-column",
+            "tile_shape": (32, 64),
+            "adc": None,
+            "max_input_voltage": 0.31,
+            "mapping": ONE_VALUE,
+            "retained": None,
+            "tuning": None,
+            "keep_digital": ("0",),
+        },
+    ),
+    ADC: (
+        lambda changes: with_conversion(adc=ADC(bits=8).replace(**changes)),
+        {"bits": 7, "method": "log", "overflow_rate": 0.1},
+    ),
+    Tuning: (
+        lambda changes: with_conversion(tuning=Tuning().replace(**changes)),
+        {"conv_images": 9, "conv_size": 33, "linear_rows": 4099, "after": "effects"},
+    ),
+    **{
+        model: (
+            lambda changes, model=model: with_conversion(device=model().replace(**changes)),
+            {"kind": ONE_VALUE, "r_on": 600.0 + 0.5, "r_off": 5e8},
+        )
+        for model in (VTEAM, LinearIonDrift, StanfordPKU, DataDriven, DataDriven2021)
+    },
+    Variability: (
+        lambda changes: with_effect(Variability(r_on_sigma=1.0, r_off_sigma=2.0).replace(**changes)),
+        {"kind": ONE_VALUE, "r_on_sigma": 1.5, "r_off_sigma": 2.5, "distribution": "lognormal", "minimum": 2.0},
+    ),
+    DeviceFaults: (
+        lambda changes: with_effect(DeviceFaults(lrs_proportion=0.1).replace(**changes)),
+        {"kind": ONE_VALUE, "lrs_proportion": 0.2, "hrs_proportion": 0.1, "electroform_proportion": 0.1},
+    ),
+    ConductanceDrift: (
+        lambda changes: with_effect(ConductanceDrift(time=10.0).replace(**changes)),
+        {"kind": ONE_VALUE, "time": 11.0, "initial_time": 2.0, "coefficient": 0.2},
+    ),
+    **{
+        model: (
+            lambda changes, make=make: with_effect(make.replace(**changes)),
+            {
+                "kind": ONE_VALUE,
+                "mode": "sudden",
+                "p_lrs": (1.0, 0.921, 0.0, 0.02),
+                "p_hrs": (1.0, 0.9, 0.1, -0.01),
+                "stable_resistance_lrs": 201.0,
+                "stable_resistance_hrs": 401.0,
+                "cell_size": 10.1,
+                "temperature": 310.0,
+                "temperature_threshold": 299.0,
+                count: 2e6,
+            },
+        )
+        for model, make, count in (
+            (Endurance, Endurance(cycles=1e6, temperature=300.0, **WEAR), "cycles"),
+            (Retention, Retention(time=1e6, temperature=300.0, **WEAR), "time"),
+        )
+    },
+}
+STAYS: dict[type[Plain], dict[str, Any]] = {
+    Case: {"name": "other", "description": "Other words.", "thresholds": Thresholds(max_loss_points=99.0)},
+}
+FIELDS = [pytest.param(kind, field, id=f"{kind.__name__}.{field}") for kind in MOVES for field in kind.model_fields]
+
+
+def parts(kind: type[Plain]) -> set[type[Plain]]:
+    """All declared classes that an instance of `kind` may hold, found in its annotations."""
+    found = {kind}
+    waiting = [field.annotation for field in kind.model_fields.values()]
+    while waiting:
+        annotation = waiting.pop()
+        if isinstance(annotation, type) and issubclass(annotation, Plain):
+            if annotation not in found:
+                found.add(annotation)
+                waiting += [field.annotation for field in annotation.model_fields.values()]
+        elif hasattr(annotation, "__metadata__"):
+            waiting.append(annotation.__origin__)
+        else:
+            waiting += get_args(annotation)
+    return found
+
+
+def own(kinds: Any) -> set[type[Plain]]:
+    """Those of membench: tests may register others."""
+    return {kind for kind in kinds if kind.__module__.startswith("membench.")}
+
+
+def test_the_table_knows_every_class_that_a_case_is_made_of() -> None:
+    """A new device model, effect or part of a conversion must be added to MOVES."""
+    everything = parts(Case) | own(EFFECTS) | own(Device.__subclasses__())
+    assert everything - {Effect, Thresholds} == set(MOVES)
+
+
+@pytest.mark.parametrize(("kind", "field"), FIELDS)
+def test_every_field_that_can_move_a_result_moves_the_fingerprint(kind: type[Plain], field: str) -> None:
+    """A new field must be added to MOVES or, if it moves no result, to STAYS."""
+    make, changes = MOVES[kind]
+    if field in STAYS.get(kind, {}):
+        changed = make({field: STAYS[kind][field]})
+        assert changed != make({})
+        assert changed.fingerprint == make({}).fingerprint
+        assert changed.setup_fingerprint == make({}).setup_fingerprint
+        return
+    assert field in changes, f"{kind.__name__}.{field} is new: say in MOVES or STAYS whether it can move a result"
+    if changes[field] is ONE_VALUE:
+        annotation = kind.model_fields[field].annotation
+        assert get_origin(annotation) is Literal
+        assert len(get_args(annotation)) == 1, f"{kind.__name__}.{field} has a choice now: give another value in MOVES"
+        return
+    changed = make({field: changes[field]})
+    assert changed.fingerprint != make({}).fingerprint
+    assert (changed.setup_fingerprint != make({}).setup_fingerprint) is (field not in ("images", "seeds"))
+
+
+def test_devices_of_the_same_resistances_have_different_fingerprints() -> None:
+    models = (VTEAM, LinearIonDrift, StanfordPKU, DataDriven, DataDriven2021)
+    assert len({with_conversion(device=model(r_on=2000.0, r_off=9000.0)).fingerprint for model in models}) == len(models)
+
+
+def test_endurance_and_retention_of_the_same_numbers_have_different_fingerprints() -> None:
+    assert with_effect(Endurance(cycles=1e6, **WEAR)).fingerprint != with_effect(Retention(time=1e6, **WEAR)).fingerprint
+
+
+def test_the_order_of_effects_and_of_seeds_moves_the_fingerprint() -> None:
+    one, two = ConductanceDrift(time=10.0), ConductanceDrift(time=20.0)
+    assert MINIMAL.replace(nonidealities=(one, two)).fingerprint != MINIMAL.replace(nonidealities=(two, one)).fingerprint
+    assert MINIMAL.replace(seeds=(0, 1)).fingerprint != MINIMAL.replace(seeds=(1, 0)).fingerprint
+
+
+def test_the_two_fingerprints_differ() -> None:
+    assert MINIMAL.fingerprint != MINIMAL.setup_fingerprint
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (with_conversion(device=VTEAM(r_on=100)), with_conversion(device=VTEAM(r_on=100.0))),
+        (with_conversion(tile_shape=[8, 8]), with_conversion(tile_shape=(8, 8))),
+        (with_conversion(scheme="single-column"), with_conversion(scheme=Scheme.SINGLE_COLUMN)),
+        (with_conversion(adc={"bits": 8}), with_conversion(adc=ADC(bits=8))),
+        (MINIMAL.replace(seeds=[0, 1]), MINIMAL),
+        (with_conversion(adc=ADC(bits=8, overflow_rate=-0.0)), with_conversion(adc=ADC(bits=8, overflow_rate=0.0))),
+    ],
+    ids=["integer", "list", "text", "mapping", "seeds", "minus zero"],
+)
+def test_equal_cases_have_equal_fingerprints_however_they_were_written(one: Case, other: Case) -> None:
+    assert one == other
+    assert one.fingerprint == other.fingerprint
+
+
+# ---- round trip ---------------------------------------------------------------------------------------------------------
+
+
+def numbers(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(low, high, allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def devices(draw: st.DrawFn) -> Device:
+    model = draw(st.sampled_from([VTEAM, LinearIonDrift, StanfordPKU, DataDriven, DataDriven2021]))
+    r_on = draw(numbers(300.0, 1e6))
+    return model(r_on=r_on, r_off=r_on * draw(numbers(1.001, 1e6)))
+
+
+PROPORTIONS = numbers(0.0, 1.0)
+CONVERSIONS = st.builds(
+    Conversion,
+    device=devices(),
+    scheme=st.sampled_from(Scheme),
+    tile_shape=st.none() | st.tuples(st.integers(1, 512), st.integers(1, 512)),
+    adc=st.none()
+    | st.builds(ADC, bits=st.integers(2, 16), method=st.sampled_from(["linear", "log"]), overflow_rate=PROPORTIONS),
+    max_input_voltage=st.none() | numbers(1e-300, 1e300),
+    retained=st.none() | PROPORTIONS,
+    tuning=st.none() | st.builds(Tuning, linear_rows=st.integers(16, 10**6), after=st.sampled_from(["conversion", "effects"])),
+    keep_digital=st.lists(st.text(max_size=10), max_size=3).map(tuple),
+)
+FITS = st.tuples(numbers(1e-3, 10.0), numbers(-1.0, 1.0), numbers(-1.0, 1.0), numbers(-10.0, 10.0))
+WORN = {
+    "mode": st.sampled_from(["gradual", "sudden"]),
+    "p_lrs": FITS,
+    "p_hrs": FITS,
+    "stable_resistance_lrs": numbers(1.0, 1e6),
+    "stable_resistance_hrs": numbers(1.0, 1e9),
+    "cell_size": numbers(1.0, 10.0),
+}
+FABRICATION = st.builds(Variability, r_on_sigma=numbers(1e-6, 1e6), r_off_sigma=numbers(0.0, 1e9))
+PROGRAMMING = st.builds(
+    DeviceFaults, lrs_proportion=PROPORTIONS, hrs_proportion=numbers(0.001, 0.5), electroform_proportion=numbers(0.0, 0.5)
+)
+AGEING = st.one_of(
+    st.builds(ConductanceDrift, time=numbers(2.0, 1e12), coefficient=numbers(1e-6, 1.0)),
+    st.builds(Endurance, cycles=numbers(1e7, 1e12), **WORN),
+    st.builds(Retention, time=numbers(1e7, 1e12), **WORN),
+)
+CASES = st.builds(
+    Case,
+    name=st.from_regex(r"[a-z0-9]{1,10}([-.][a-z0-9]{1,10}){0,3}", fullmatch=True),
+    dataset=st.text(max_size=10),
+    network=st.text(max_size=10),
+    conversion=CONVERSIONS,
+    thresholds=st.builds(
+        Thresholds,
+        max_loss_points=numbers(0.0, 100.0),
+        tolerance_points=st.none() | numbers(0.0, 100.0),
+        tolerance_logit_error=numbers(0.0, 10.0),
+    ),
+    nonidealities=st.tuples(
+        st.lists(FABRICATION, max_size=1), st.lists(PROGRAMMING, max_size=2), st.lists(AGEING, max_size=3)
+    ).map(lambda groups: tuple(effect for group in groups for effect in group)),
+    seeds=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=4, unique=True).map(tuple),
+    images=st.integers(1, 10**6),
+    subset_seed=st.integers(0, 2**63 - 1),
+    batch_size=st.integers(1, 1000),
+    description=st.text(max_size=30),
+)
+
+
+@settings(max_examples=60, deadline=None, database=None)
+@given(CASES)
+def test_a_case_survives_json_with_its_fingerprint(case: Case) -> None:
+    again = Case.from_json(case.model_dump_json(), "f")
+    assert again == case
+    assert [type(effect) for effect in again.nonidealities] == [type(effect) for effect in case.nonidealities]
+    assert again.fingerprint == case.fingerprint
+    assert Case.from_json(json.dumps(case.model_dump(mode="json")), "f").fingerprint == case.fingerprint
+
+
+# ---- another process ----------------------------------------------------------------------------------------------------
+
+ELSEWHERE = """
+import sys
+import membench, membench.suite, membench.baselines, membench.verdict, membench.outcome, membench.record
+from membench.case import Case
+from membench.effect import EFFECTS
+EFFECTS.names()
+case = Case.from_json(sys.stdin.read(), "stdin")
+loaded = [name for name in ("torch", "torchvision", "memtorch", "pytest", "sklearn", "pandas") if name in sys.modules]
+print(case.fingerprint, *loaded)
+"""
+
+
+@pytest.mark.parametrize("seed", ["1", "4242"])
+def test_another_process_gives_the_same_fingerprint_without_importing_torch(seed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE],
+        input=FULL.model_dump_json(),
+        env={**os.environ, "PYTHONHASHSEED": seed},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == [FULL.fingerprint]
