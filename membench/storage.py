@@ -14,7 +14,8 @@ import platformdirs
 
 from membench.errors import EnvironmentProblemError
 
-_NUMBERS = re.compile(r"\[\s+(-?[\d.eE+-]+(?:,\s+-?[\d.eE+-]+)*)\s+\]")
+# A list without lists or objects in it. It begins with a line break, which no JSON string can hold.
+_FLAT = re.compile(r"\[\n\s+([^\[\]{}]+?)\n\s*\]")
 
 
 def cache_dir() -> Path:
@@ -37,9 +38,9 @@ def canonical_json(value: Any) -> bytes:
 
 
 def readable_json(value: Any) -> str:
-    """JSON for files that people review: two spaces, declared order, lists of numbers on one line."""
+    """JSON for files that people review: two spaces, declared order, flat lists on one line."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    return _NUMBERS.sub(lambda match: "[" + re.sub(r"\s+", " ", match.group(1)) + "]", text) + "\n"
+    return _FLAT.sub(lambda match: "[" + re.sub(r"\n\s*", " ", match.group(1)) + "]", text) + "\n"
 
 
 def write_atomically(path: Path, data: bytes | str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import pytest
@@ -17,6 +18,20 @@ def draw() -> tuple[float, float, float]:
     return random.random(), float(np.random.rand()), float(torch.rand(()))
 
 
+class Stop(BaseException):
+    """As an interruption from the keyboard, which `except Exception` does not stop."""
+
+
+def stop(fails: bool) -> None:
+    if fails:
+        raise Stop
+
+
+def ending(fails: bool) -> AbstractContextManager[object]:
+    """Expects the body to end by an exception, or not to."""
+    return pytest.raises(Stop) if fails else nullcontext()
+
+
 def test_isolated_seeds_all_three_generators() -> None:
     with isolated(5):
         first = draw()
@@ -27,14 +42,13 @@ def test_isolated_seeds_all_three_generators() -> None:
         assert all(a != b for a, b in zip(draw(), first, strict=True))
 
 
-def test_isolated_accepts_every_derived_seed() -> None:
-    with isolated(2**63 - 1):
-        large = draw()
-    with isolated(2**63 - 1 - 2**32):  # numpy's part of the seed is the same, the others' are not
-        other = draw()
-    assert large[1] == other[1]
-    assert large[0] != other[0]
-    assert large[2] != other[2]
+@pytest.mark.parametrize("seed", [0, 2**32, 2**63 - 1])
+def test_isolated_accepts_every_derived_seed(seed: int) -> None:
+    """numpy's own seeds end at 2^32 - 1; derived ones at 2^63 - 1."""
+    with isolated(seed):
+        first = draw()
+    with isolated(seed):
+        assert draw() == first
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -42,13 +56,9 @@ def test_isolated_gives_all_three_generators_back(fails: bool) -> None:
     with isolated(1):  # of the test's own
         draw()
         python, legacy, state = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
-        try:
-            with isolated(2):
-                draw()
-                if fails:
-                    raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            pass
+        with ending(fails), isolated(2):
+            draw()
+            stop(fails)
         assert random.getstate() == python
         assert np.random.get_state()[1].tolist() == legacy[1].tolist()
         assert np.random.get_state()[2:] == legacy[2:]
@@ -59,13 +69,9 @@ def test_isolated_gives_all_three_generators_back(fails: bool) -> None:
 def test_isolated_gives_numpys_treatment_of_errors_back(fails: bool) -> None:
     before = np.geterr()
     assert before["divide"] != "raise"
-    try:
-        with isolated(0):
-            np.seterr(all="raise")
-            if fails:
-                raise RuntimeError
-    except RuntimeError:
-        pass
+    with ending(fails), isolated(0):
+        np.seterr(all="raise")
+        stop(fails)
     assert np.geterr() == before
 
 
@@ -131,11 +137,7 @@ def test_derived_seeds_never_change(root: int, axes: tuple[str, ...], golden: in
 @pytest.mark.parametrize("fails", [False, True])
 def test_pinned_threads_are_given_back(fails: bool) -> None:
     before = torch.get_num_threads()
-    try:
-        with pinned_threads(before + 1):
-            assert torch.get_num_threads() == before + 1
-            if fails:
-                raise KeyboardInterrupt
-    except KeyboardInterrupt:
-        pass
+    with ending(fails), pinned_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+        stop(fails)
     assert torch.get_num_threads() == before
