@@ -119,7 +119,8 @@ def test_readable_json_keeps_a_long_list_on_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["[ 1, 2 ]", "tiles of [ 64,  64 ]", "[\n  1\n]", "a\\[ 1 ]", "[ 1, 2 ]\r\n[ 3 ]", " 1 ", "[ - ]"]
+    "text",
+    ["[ 1, 2 ]", "tiles of [ 64,  64 ]", "[\n  1\n]", "a\\[ 1 ]", "[ 1, 2 ]\r\n[ 3 ]", " 1 ", "[ - ]", "two  spaces,  twice"],
 )
 def test_readable_json_leaves_text_alone(text: str) -> None:
     """A reason or description may hold brackets and numbers."""

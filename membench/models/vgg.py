@@ -39,7 +39,7 @@ for _network in (
         "vgg-mnist",
         functools.partial(vgg, ((16, 16), (32, 32))),
         Recipe(epochs=15, mirror=False),
-        {"mnist5k": Recipe(epochs=40, batch_size=64, mirror=False)},
+        {"mnist5k": Recipe(epochs=40, batch_size=64, max_lr=0.02, mirror=False)},
     ),
     Network("vgg-cifar10", functools.partial(vgg, ((32, 32), (64, 64), (128, 128))), _CIFAR),
     Network("vgg-cifar100", functools.partial(vgg, ((48, 48), (96, 96), (192, 192))), _CIFAR),
