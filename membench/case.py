@@ -4,16 +4,15 @@ result."""
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from membench.devices import VTEAM, AnyDevice
-from membench.effect import Effect, Stage, effect_from
+from membench.effect import Effects, Stage
 from membench.errors import InputError
-from membench.plain import Integer, NonNegative, Plain, Positive, Proportion
+from membench.plain import Integer, NonNegative, Number, Plain, Positive, Proportion
 from membench.storage import canonical_json, sha256
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
@@ -103,7 +102,7 @@ class Thresholds(Plain):
             baseline's. The spread over the baseline's seeds is added to it.
     """
 
-    max_loss_points: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+    max_loss_points: Annotated[Number, Field(ge=0, le=100)]
     tolerance_points: NonNegative | None = None
     tolerance_logit_error: NonNegative = 0.05
 
@@ -132,7 +131,7 @@ class Case(Plain):
     network: str
     conversion: Conversion
     thresholds: Thresholds
-    nonidealities: tuple[SerializeAsAny[Effect], ...] = ()
+    nonidealities: Effects = ()
     seeds: tuple[Annotated[Integer, Field(ge=0, lt=2**63)], ...] = (0, 1)
     images: Count = 100
     subset_seed: Annotated[Integer, Field(ge=0, lt=2**63)] = 0
@@ -154,13 +153,6 @@ class Case(Plain):
         if len(set(seeds)) != len(seeds):
             raise ValueError("each seed may stand there once: a repeated one would narrow the interval without measuring more")
         return seeds
-
-    @field_validator("nonidealities", mode="before")
-    @classmethod
-    def _effects(cls, value: Any) -> Any:
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return tuple(effect_from(item) for item in value)
-        return value
 
     @model_validator(mode="after")
     def _effects_in_order(self) -> Self:

@@ -11,11 +11,11 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import BeforeValidator, Field, SerializeAsAny
 
 from membench.errors import EffectDidNothingError, InputError
 from membench.plain import Plain
@@ -126,6 +126,10 @@ class Effect(Plain):
         change = 0.0
         for old, new in zip(before, after, strict=True):
             g_old, g_new = old.conductance[old.real], new.conductance[new.real]
+            if not np.isfinite(new.conductance).all() or g_new.min() <= 0:
+                raise EffectDidNothingError(
+                    f"{self.kind}: conductances of {new.layer!r} are not all finite and above 0 S afterwards. No device has such a one."
+                )
             devices += g_old.size
             moved += int(np.count_nonzero(np.abs(g_new - g_old) > _ROUNDING * g_old))
             change += float(np.sum(np.abs(g_new - g_old) / g_old))
@@ -165,3 +169,13 @@ def effect_from(value: Any) -> Effect:
             f"The non-ideality {kind!r} is not offered yet. {REFUSED[kind]}. Offered: {', '.join(EFFECTS.names())}."
         )
     return EFFECTS.get(kind)(**value)
+
+
+def _effects(value: Any) -> Any:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(effect_from(item) for item in value)
+    return value
+
+
+# A field of effects, in order; a mapping with a `kind` will do for one.
+Effects = Annotated[tuple[SerializeAsAny[Effect], ...], BeforeValidator(_effects)]

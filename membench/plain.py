@@ -6,16 +6,16 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from membench.errors import InputError
 
 # Strict numbers: True is no integer, "8" is no number, and neither NaN nor an infinity is a value of any field.
 Integer = Annotated[int, Strict()]
-Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
-Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
-Proportion = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]  # -0.0 is 0.0
+Positive = Annotated[Number, Field(gt=0)]
+NonNegative = Annotated[Number, Field(ge=0)]
+Proportion = Annotated[Number, Field(ge=0, le=1)]
 
 
 def explain(error: ValidationError, what: str, known: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from membench.case import ADC, Case, Conversion
 from membench.devices import VTEAM
-from membench.effect import Effect
+from membench.effect import Effects
 from membench.nonidealities import DeviceFaults, Variability
 from membench.plain import Plain
 from membench.registry import Registry
@@ -25,7 +25,7 @@ class Profile(Plain):
     name: str
     source: str
     conversion: Conversion
-    nonidealities: tuple[Effect, ...] = ()
+    nonidealities: Effects = ()
 
     def case(self, **fields: Any) -> Case:
         """A case of this profile; `fields` are the case's others, and may override the profile's."""

@@ -143,7 +143,8 @@ def logit_errors(
 ) -> NDArray[np.float64]:
     """Relative root-mean-square error of the logits of each seed; shape (seeds,)."""
     errors = np.array([sum(result.batch_error_power[:batches]) for result in seeds])
-    return np.asarray(np.sqrt(errors / sum(digital_power[:batches])))
+    with np.errstate(all="ignore"):  # logits that are all zero or not finite give NaN, which the verdict calls INVALID
+        return np.asarray(np.sqrt(errors / np.float64(sum(digital_power[:batches]))))
 
 
 class SeedCost(Plain):
@@ -262,17 +263,27 @@ class Record(Plain):
             "digital_batch_power": (len(measured.digital_batch_power), batches),
             **{f"predictions of seed {r.seed}": (len(r.predictions), case.images) for r in measured.seeds},
             **{f"batch_error_power of seed {r.seed}": (len(r.batch_error_power), batches) for r in measured.seeds},
+            "costs.digital_batches": (len(self.costs.digital_batches), batches),
+            "costs.batch_sizes": (len(self.costs.batch_sizes), batches),
+            "costs.seeds": (len(self.costs.seeds), len(case.seeds)),
+            **{f"costs of seed {c.seed}: batches": (len(c.batches), batches) for c in self.costs.seeds},
         }
         for name, (found, expected) in lengths.items():
             if found != expected:
                 raise InputError(f"{name}: {found} values, {expected} are needed")
+        effects = [effect.kind for effect in case.nonidealities]
+        for result in measured.seeds:
+            if [proof.effect for proof in result.proofs] != effects:
+                raise InputError(
+                    f"the proofs of seed {result.seed} are not those of the case's effects ({', '.join(effects) or 'none'})"
+                )
         derived = measured.again()
         for name in ("digital_accuracy", "accuracy", "agreement", "logit_error"):
             if not _same(getattr(measured, name), getattr(derived, name)):
                 raise InputError(
                     f"measured.{name} is {getattr(measured, name)}, but the raw values give {getattr(derived, name)}"
                 )
-        for name in ("estimate", "low", "high"):
+        for name in ("estimate", "low", "high", "seeds", "level"):
             if not _same(getattr(measured.loss, name), getattr(derived.loss, name)):
                 raise InputError(f"measured.loss.{name} is not what the raw values give ({getattr(derived.loss, name)})")
         return self
@@ -302,7 +313,7 @@ P = TypeVar("P", bound=Plain)
 
 def save(item: Plain, path: Path) -> Path:
     """Write a record or baseline as readable JSON, atomically."""
-    return write_atomically(path, readable_json(item.model_dump(mode="json")))
+    return write_atomically(path, readable_json(json.loads(item.model_dump_json())))
 
 
 def load(kind: type[P], path: Path) -> P:

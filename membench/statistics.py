@@ -61,14 +61,14 @@ def paired_difference(reference: ArrayLike, other: ArrayLike) -> Interval:
     seeds, images = right.shape
     if seeds == 0 or images == 0:
         raise ValueError("paired_difference needs at least one seed and one image")
-    lost = float(np.mean(expected & ~right)) * images
-    won = float(np.mean(~expected & right)) * images
-    estimate = (lost - won) / images
-    half = math.hypot(_images_half_width(lost, won, images), _seeds_half_width(expected.mean(axis=1) - right.mean(axis=1)))
+    lost, won = int(np.count_nonzero(expected & ~right)), int(np.count_nonzero(~expected & right))
+    centre = (lost - won) / seeds / (images + 2)
+    by_images = _images_half_width(lost / seeds, won / seeds, images)
+    half = math.hypot(by_images, _seeds_half_width(expected.mean(axis=1) - right.mean(axis=1)))
     return Interval(
-        estimate=100 * estimate,
-        low=100 * max(-1.0, estimate - half),
-        high=100 * min(1.0, estimate + half),
+        estimate=100 * (lost - won) / (seeds * images),  # counts first: 7 of 100 are 7 points to the last digit
+        low=100 * max(-1.0, centre - half),
+        high=100 * min(1.0, centre + half),
         seeds=seeds,
     )
 

@@ -7,9 +7,12 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import filelock
 import platformdirs
 
 from membench.errors import EnvironmentProblemError
@@ -60,10 +63,33 @@ def write_atomically(path: Path, data: bytes | str) -> Path:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:  # an interrupt must not leave a temporary file either
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise EnvironmentProblemError(
             f"Cannot write {path}: {error.strerror or error}. Free some space, make the folder writable, or name another one."
         ) from error
     return path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path`: one process and thread at a time.
+
+    Raises:
+        EnvironmentProblemError: when the lock file cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path)
+        lock.acquire()
+    except OSError as error:
+        raise EnvironmentProblemError(
+            f"Cannot lock {path}: {error.strerror or error}. Make its folder writable, or name another one (MEMBENCH_CACHE)."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -77,7 +77,9 @@ def _cases_of(file: Path) -> list[Case]:
         spec.loader.exec_module(module)
     except MembenchError as error:
         raise SuiteError(f"{file}: {error}") from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and pytest.skip would end the process, or skip the gate
         raise SuiteError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
     finally:
         del sys.modules[name]

@@ -153,7 +153,7 @@ def test_an_unknown_engine_is_named(case: Case) -> None:
 
 def test_an_engine_that_is_not_installed_says_how_to_get_it(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("membench.engines.memtorch._memtorch", lambda: (_ for _ in ()).throw(ImportError("no memtorch")))
-    with pytest.raises(EnvironmentProblemError, match="no memtorch.*Mend it with: make setup"):
+    with pytest.raises(EnvironmentProblemError, match=r"no memtorch.*Mend it with: make setup"):
         run_case(case)
 
 

@@ -6,11 +6,9 @@ import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
 from membench.errors import FileFormatError, GateError, InputError
 from membench.record import Baseline, Record, load, save
-from membench.storage import cache_dir, sha256
+from membench.storage import cache_dir, locked, sha256
 from membench.verdict import Status, decide
 
 
@@ -58,9 +56,7 @@ class BaselineStore:
             raise GateError(f"{record.case.name} cannot become a baseline: {verdict.status}: {verdict.reason}")
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         path = self.path(record.engine, record.case.name)
-        lock = cache_dir() / "locks" / f"{sha256(str(path.resolve()).encode())[:16]}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(lock):
+        with locked(cache_dir() / "locks" / f"{sha256(str(path.resolve()).encode())[:16]}.lock"):
             return save(Baseline(reason=reason.strip(), accepted=now, record=record), path)
 
     def cases(self, engine: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import filelock
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,7 +16,7 @@ from torch import Tensor
 from membench.errors import DataMissingError, EnvironmentProblemError, FileFormatError
 from membench.registry import Registry
 from membench.runtime import derive_seed
-from membench.storage import data_root
+from membench.storage import data_root, locked
 
 Part = Literal["train", "test"]
 
@@ -79,8 +78,7 @@ class Dataset(ABC):
             EnvironmentProblemError: when the download fails, or the folder cannot be written.
         """
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(root / f".{self.name}.lock"):
+            with locked(root / f".{self.name}.lock"):
                 if self.find(root) is None:
                     self.download(root)
         except (OSError, RuntimeError) as error:

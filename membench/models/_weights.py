@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import filelock
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
@@ -20,7 +19,7 @@ from membench.errors import FileFormatError, InputError
 from membench.models._base import Network, Recipe
 from membench.models._train import Progress, accuracy, build, train
 from membench.plain import Plain
-from membench.storage import cache_dir, canonical_json, readable_json, sha256, write_atomically
+from membench.storage import cache_dir, canonical_json, locked, readable_json, sha256, write_atomically
 
 SHIPPED = Path(__file__).parent / "weights"
 
@@ -117,8 +116,7 @@ def obtain(
         if (found := read(file, network, dataset, key)) is not None:
             return found
     target = places[-1]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(target.with_suffix(".lock")):
+    with locked(target.with_suffix(".lock")):
         found = read(target, network, dataset, key)  # another process may have trained them while this one waited
         return found or _make(network, dataset, chosen, key, target, root, progress)
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import model_validator
+from scipy import stats
 
 from membench.effect import Array, Crossbar, Effect, Stage
 from membench.errors import EffectDidNothingError, InputError
@@ -53,26 +55,41 @@ class DeviceFaults(Effect):
         return conductance.reshape(crossbar.conductance.shape)
 
     def check(self, before: Sequence[Crossbar], after: Sequence[Crossbar]) -> Mapping[str, float]:
-        """Each device that moved must be at an end of its range; as many must be there as were asked for."""
+        """Each device that moved must be at an end of its range, and as many must be there as chance allows for.
+
+        Devices that hold no weight are at HRS before, so of those stuck at HRS only the ones that moved there are counted.
+        """
         stuck = {"stuck_at_lrs": 0, "stuck_at_hrs": 0}
-        asked = {"stuck_at_lrs": 0, "stuck_at_hrs": 0}
+        found, least = dict(stuck), dict(stuck)
         for old, new in zip(before, after, strict=True):
-            size = new.conductance.size
-            at_lrs = np.isclose(new.conductance, new.conductance_max, rtol=1e-6, atol=0)
-            at_hrs = np.isclose(new.conductance, new.conductance_min, rtol=1e-6, atol=0)
-            moved = old.conductance != new.conductance
-            stray = int(np.count_nonzero(moved & ~at_lrs & ~at_hrs))
+            at_lrs, at_hrs = _at(new.conductance, new.conductance_max), _at(new.conductance, new.conductance_min)
+            stray = int(np.count_nonzero((old.conductance != new.conductance) & ~at_lrs & ~at_hrs))
             if stray:
                 raise EffectDidNothingError(
                     f"device_faults: {stray} devices of {new.layer!r} moved to a conductance that is neither LRS nor HRS."
                 )
+            elsewhere = ~_at(old.conductance, old.conductance_min)
             stuck["stuck_at_lrs"] += int(np.count_nonzero(at_lrs))
             stuck["stuck_at_hrs"] += int(np.count_nonzero(at_hrs))
-            lrs = int(size * self.lrs_proportion)
-            asked["stuck_at_lrs"] += lrs
-            # An LRS draw may take any of the HRS devices away again.
-            asked["stuck_at_hrs"] += max(0, int(size * (self.hrs_proportion + self.electroform_proportion)) - lrs)
-        for name, number in asked.items():
-            if stuck[name] < number:
-                raise EffectDidNothingError(f"device_faults: {name}: {number} devices were asked for, {stuck[name]} are there.")
+            found["stuck_at_lrs"] += int(np.count_nonzero(at_lrs))
+            found["stuck_at_hrs"] += int(np.count_nonzero(at_hrs & elsewhere))
+            size, lrs = new.conductance.size, int(new.conductance.size * self.lrs_proportion)
+            hrs = int(size * (self.hrs_proportion + self.electroform_proportion))
+            least["stuck_at_lrs"] += lrs
+            # Of the draws for HRS, some fall on devices that are there already, and an LRS draw may take others away again.
+            least["stuck_at_hrs"] += _fewest(size, _fewest(size, int(np.count_nonzero(elsewhere)), hrs), size - lrs)
+        for name, number in least.items():
+            if found[name] < number:
+                raise EffectDidNothingError(
+                    f"device_faults: {name}: at least {number} devices were to move there, {found[name]} did."
+                )
         return {name: float(number) for name, number in stuck.items()}
+
+
+def _at(conductance: Array, end: Array) -> NDArray[np.bool_]:
+    return np.isclose(conductance, end, rtol=1e-6, atol=0)
+
+
+def _fewest(population: int, special: int, draws: int) -> int:
+    """How many special members a draw without replacement has at the least, but for once in 10^9 draws."""
+    return int(stats.hypergeom.ppf(1e-9, population, special, draws))

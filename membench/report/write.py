@@ -14,6 +14,9 @@ from membench.storage import write_atomically
 def write_report(folder: Path, outcomes: Sequence[Outcome], engine: str) -> Path:
     """Write `records/<engine>/<case>.json` for each record, and `summary.md`; return the summary's path."""
     for outcome in outcomes:
+        file = folder / "records" / engine / f"{outcome.name}.json"
         if outcome.record is not None:
-            save(outcome.record, folder / "records" / engine / f"{outcome.name}.json")
+            save(outcome.record, file)
+        else:  # an earlier run's record must not stand in for a case that failed in this one
+            file.unlink(missing_ok=True)
     return write_atomically(folder / "summary.md", markdown(outcomes, engine))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_layers_with_and_without_bias_are_exact(layer: nn.Module) -> None:
 def test_more_adc_bits_never_hurt_and_approach_no_adc() -> None:
     model = small()
     errors = [error(convert(model, EXACT.replace(adc=ADC(bits=bits))), model) for bits in (2, 4, 6, 8, 12, 16)]
-    assert all(more <= fewer * 1.1 for fewer, more in zip(errors, errors[1:], strict=False)), errors
+    assert all(more <= fewer * 1.1 for fewer, more in itertools.pairwise(errors)), errors
     assert errors[0] > 100 * errors[-1]
     assert errors[-1] < 1e-3
 
