@@ -168,7 +168,7 @@ def _chosen(suite: Suite, names: list[str], images: int | None) -> list[Case]:
 
 
 def _plain(outcome: Any) -> dict[str, Any]:
-    record = outcome.record.model_dump(mode="json") if outcome.record else None
+    record = json.loads(outcome.record.model_dump_json()) if outcome.record else None  # NaN as text
     return {
         "case": outcome.name,
         "engine": outcome.engine,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,21 +26,25 @@ def derive_seed(root: int, *axes: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+_ALONE = threading.RLock()  # the generators are global: one thread at a time may have them
+
+
 @contextmanager
 def isolated(seed: int) -> Iterator[None]:
     """Seed Python's, numpy's and torch's global generators, which MemTorch draws from, and restore their states afterwards."""
-    python, legacy, state = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
-    errors = np.geterr()  # MemTorch's device simulations set all of numpy's errors to "raise"
-    try:
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(legacy)
-        torch.random.set_rng_state(state)
-        np.seterr(**errors)
+    with _ALONE:
+        python, legacy, state = random.getstate(), np.random.get_state(), torch.random.get_rng_state()
+        errors = np.geterr()  # MemTorch's device simulations set all of numpy's errors to "raise"
+        try:
+            random.seed(seed)
+            np.random.seed(seed % 2**32)
+            torch.manual_seed(seed)
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(legacy)
+            torch.random.set_rng_state(state)
+            np.seterr(**errors)
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 Two things vary: which images were drawn, and which devices (seeds). The interval carries both:
 
-- images: Bonett and Price's adjusted Wald interval for a difference of paired proportions (Statistics in Medicine 31(2012)),
-  which stays honest where nothing at all differs: 0 changes in 100 images is not 0 +- 0. Seeds share their images, so each
-  image counts once, with its mean over the seeds.
+- images: Bonett and Price's adjusted Wald interval for a difference of paired proportions (Journal of Educational and Behavioral
+  Statistics 37(4), 2012), which stays honest where nothing at all differs: 0 changes in 100 images is not 0 +- 0. Seeds share
+  their images, so each image counts once, with its mean over the seeds.
 - seeds: Student's t over the differences of the seeds.
 
 The two half-widths are joined as the square root of their sum of squares (Zou and Donner's MOVER, Statistics in Medicine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from membench.errors import DataMissingError, EnvironmentProblemError, FileFormatError
+from membench.errors import DataMissingError, EnvironmentProblemError, FileFormatError, MembenchError
 from membench.registry import Registry
 from membench.runtime import derive_seed
 from membench.storage import data_root, locked
@@ -72,20 +73,37 @@ class Dataset(ABC):
         raise DataMissingError(f"{self.name} cannot be downloaded.")
 
     def get(self, root: Path) -> None:
-        """Download the data to `root` unless they are there; one process at a time.
+        """Download the data to `root` unless they are there and whole; one process at a time. Damaged ones are put aside.
 
         Raises:
             EnvironmentProblemError: when the download fails, or the folder cannot be written.
         """
         try:
             with locked(root / f".{self.name}.lock"):
-                if self.find(root) is None:
+                if not self._whole(root):
                     self.download(root)
-        except (OSError, RuntimeError) as error:
+        except MembenchError:
+            raise
+        except Exception as error:  # of torchvision, http.client, tarfile, zlib
             raise EnvironmentProblemError(
                 f"{self.name} could not be downloaded to {root}: {error}. Is there a network, and can the folder be written? "
                 "Or put the files there by hand, in torchvision's layout or as Hugging Face's parquet files."
             ) from error
+
+    def _whole(self, root: Path) -> bool:
+        found = self.find(root)
+        try:
+            self.load("train", root)
+        except DataMissingError:
+            return False
+        except FileFormatError:
+            if found is None or not found.is_relative_to(root):
+                raise
+            aside = found.with_name(f"{found.name}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            found.rename(aside)
+            return False
+        return True
 
     @property
     def remedy(self) -> str:
@@ -110,7 +128,7 @@ class Dataset(ABC):
                 f"{self.name} was not found below {place}. Get it with: {self.remedy} - or set MEMBENCH_DATA to a folder that has it, "
                 "in torchvision's layout or as Hugging Face's parquet files."
             )
-        split = _load(self, found, part)
+        split = _load(self, found, part, _stamp(found))
         self._check(split, found)
         if part == "train":
             split = _without(split, self.load("test", root))
@@ -136,8 +154,14 @@ class Dataset(ABC):
             )
 
 
+def _stamp(found: Path) -> object:
+    """Changes when a file does, so that what was read before is not taken for what lies there now."""
+    files = sorted(found.iterdir()) if found.is_dir() else [found]
+    return tuple((file.name, (stat := file.stat()).st_size, stat.st_mtime_ns) for file in files)
+
+
 @lru_cache(maxsize=4)
-def _load(dataset: Dataset, found: Path, part: Part) -> Split:
+def _load(dataset: Dataset, found: Path, part: Part, stamp: object) -> Split:
     return dataset.read(found, part)
 
 

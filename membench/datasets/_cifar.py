@@ -71,18 +71,11 @@ class CIFAR(Dataset):
     def _batch(self, file: Path) -> dict[bytes, Any]:
         try:
             content = _DataOnly(io.BytesIO(file.read_bytes()), encoding="bytes").load()
-            rows, labels = np.asarray(content[b"data"], dtype=np.uint8), content[self.keys[0]]
-        except (
-            OSError,
-            pickle.UnpicklingError,
-            EOFError,
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            IndexError,
-        ) as error:
+            rows, labels = np.asarray(content[b"data"], dtype=np.uint8), np.asarray(content[self.keys[0]])
+        except Exception as error:  # a damaged pickle can raise anything, LookupError, OverflowError and MemoryError among it
             raise FileFormatError(f"{file} cannot be read: {error}. Get it again: {self.remedy}") from error
-        if rows.shape != (len(labels), int(np.prod(self.shape))):
-            raise FileFormatError(f"{file} holds {len(labels)} labels and images of {rows.shape}. Get it again: {self.remedy}")
-        return {b"data": rows, self.keys[0]: labels}
+        if labels.dtype.kind not in "iu" or labels.ndim != 1 or rows.shape != (len(labels), int(np.prod(self.shape))):
+            raise FileFormatError(
+                f"{file} holds labels of {labels.shape} ({labels.dtype}) and images of {rows.shape}. Get it again: {self.remedy}"
+            )
+        return {b"data": rows, self.keys[0]: labels.tolist()}

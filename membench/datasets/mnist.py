@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -45,10 +46,12 @@ def read_idx(file: Path, dimensions: int) -> np.ndarray:
     header = 4 + 4 * dimensions
     if data[:4] != bytes([0, 0, 8, dimensions]):
         raise FileFormatError(f"{file} is no IDX file of {dimensions} dimensions. Get it again: membench data get mnist")
-    sizes = tuple(int(size) for size in np.frombuffer(data[4:header], dtype=">i4"))
-    if len(data) - header != int(np.prod(sizes)):
+    if len(data) < header:
+        raise FileFormatError(f"{file} ends within its header. Get it again: membench data get mnist")
+    sizes = tuple(int(size) for size in np.frombuffer(data[4:header], dtype=">u4"))
+    if len(data) - header != math.prod(sizes):
         raise FileFormatError(
-            f"{file} is truncated or too long: {int(np.prod(sizes))} bytes should follow its header, {len(data) - header} do. "
+            f"{file} is truncated or too long: {math.prod(sizes)} bytes should follow its header, {len(data) - header} do. "
             "Get it again: membench data get mnist"
         )
     return np.frombuffer(data[header:], dtype=np.uint8).reshape(sizes).copy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from membench.datasets import Dataset, Split
+from membench.datasets import Dataset, Split, image_hashes
 from membench.models._base import Network, Recipe
 from membench.runtime import derive_seed, isolated
-from membench.storage import write_atomically
+from membench.storage import canonical_json, sha256, write_atomically
 
 Progress = Callable[[str, int, int], None]
 
@@ -40,7 +39,7 @@ def accuracy(model: nn.Module, dataset: Dataset, split: Split, batch_size: int =
 
 
 def augment(images: Tensor, shift: int, mirror: bool) -> Tensor:
-    """Move each image by up to `shift` pixels, with what lies beyond the edge at the image's own corner value, and mirror half.
+    """Move each image by up to `shift` pixels, with what lies beyond the edge as the nearest pixel, and mirror half.
 
     Args:
         images: float32, shape (n, channels, height, width).
@@ -69,8 +68,8 @@ def train(
 
     Args:
         split: the training images.
-        checkpoint: file that keeps the state after each epoch; removed at the end. Found there, training goes on from it, and
-            ends with the very weights of an uninterrupted one.
+        checkpoint: file that keeps the state after each epoch, for the caller to remove once the weights are safe. Found
+            there, training goes on from it, and ends with the very weights of an uninterrupted one.
         progress: called with (what, steps done, steps in all).
     """
     model = build(network, dataset, recipe.seed)
@@ -88,7 +87,10 @@ def train(
     images = dataset.normalise(split.images)
     shift = recipe.shift if "shift" in dataset.augment else 0
     mirror = recipe.mirror and "mirror" in dataset.augment
-    start = _resume(checkpoint, model, optimizer, schedule)
+    shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
+    parts = {"recipe": recipe.model_dump(mode="json"), "shapes": shapes, "images": image_hashes(split)}
+    belongs = sha256(canonical_json(parts | {"threads": torch.get_num_threads()}))
+    start = _resume(checkpoint, belongs, model, optimizer, schedule)
     for epoch in range(start, recipe.epochs):
         with isolated(derive_seed(recipe.seed, "epoch", epoch)):
             model.train()
@@ -103,45 +105,51 @@ def train(
                 schedule.step()
                 if progress:
                     progress(f"epoch {epoch + 1}/{recipe.epochs}", epoch * steps + step + 1, recipe.epochs * steps)
-        _keep(checkpoint, model, optimizer, schedule, epoch + 1)
-    checkpoint.unlink(missing_ok=True)
+        _keep(checkpoint, belongs, model, optimizer, schedule, epoch + 1)
     return model.eval()
 
 
-def _keep(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any, epoch: int) -> None:
+def _keep(file: Path, belongs: str, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any, epoch: int) -> None:
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     state = optimizer.state_dict()
     for index, slots in state["state"].items():
         tensors |= {f"optimizer.{index}.{name}": value for name, value in slots.items() if isinstance(value, Tensor)}
     plain = {
+        "belongs": belongs,
         "epoch": epoch,
         "groups": state["param_groups"],
         "schedule": {key: value for key, value in schedule.state_dict().items() if isinstance(value, int | float | str | list)},
-        "written": time.time(),
     }
-    content = {name: value.contiguous() for name, value in tensors.items()}
-    write_atomically(file, to_safetensors(content, metadata={"membench": json.dumps(plain)}))
+    content, said = {name: value.contiguous() for name, value in tensors.items()}, json.dumps(plain)
+    metadata = {"membench": said, "sha256": sha256(to_safetensors(content) + said.encode())}
+    write_atomically(file, to_safetensors(content, metadata))
 
 
-def _resume(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any) -> int:
-    """Load the checkpoint, if one is there and fits; return the epoch to go on from."""
+def _resume(file: Path, belongs: str, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any) -> int:
+    """Load the checkpoint if one is there, is whole and belongs to this training; return the epoch to go on from."""
     if not file.exists():
         return 0
     try:
         with safe_open(file, framework="pt") as stored:
-            plain = json.loads(stored.metadata()["membench"])
+            metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-        model.load_state_dict(
-            {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
-        )
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError, TypeError):
-        file.unlink(missing_ok=True)  # damaged, or of another network: it holds nothing but time
+    except (SafetensorError, OSError):
+        metadata, tensors = {}, {}
+    said = metadata.get("membench", "")
+    whole = metadata.get("sha256") == sha256(to_safetensors(tensors) + said.encode())
+    plain = json.loads(said) if whole else {}
+    if plain.get("belongs") != belongs:
+        file.unlink(missing_ok=True)  # damaged, or of another network, recipe or images: it holds nothing but time
         return 0
     slots: dict[int, dict[str, Tensor]] = {}
+    weights: dict[str, Tensor] = {}
     for name, value in tensors.items():
-        if name.startswith("optimizer."):
+        if name.startswith("model."):
+            weights[name.removeprefix("model.")] = value
+        else:
             _, index, slot = name.split(".", 2)
             slots.setdefault(int(index), {})[slot] = value
+    model.load_state_dict(weights)
     optimizer.load_state_dict({"state": slots, "param_groups": plain["groups"]})
     schedule.load_state_dict(plain["schedule"])
     return int(plain["epoch"])

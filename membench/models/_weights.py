@@ -6,9 +6,10 @@ import datetime
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
@@ -18,9 +19,10 @@ from membench.datasets import Dataset, Split, image_hashes
 from membench.errors import FileFormatError, InputError
 from membench.models._base import Network, Recipe
 from membench.models._train import Progress, accuracy, build, train
-from membench.plain import Plain
+from membench.plain import Integer, NonNegative, Plain, Proportion
 from membench.storage import cache_dir, canonical_json, locked, readable_json, sha256, write_atomically
 
+Count = Annotated[Integer, Field(ge=1)]
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -50,14 +52,14 @@ class Card(Plain):
     recipe: Recipe
     key: str
     sha256: str
-    parameters: int
-    train_images: int
+    parameters: Count
+    train_images: Count
     train_digest: str
-    test_images: int
-    accuracy: float
+    test_images: Count
+    accuracy: Proportion
     torch: str
-    threads: int
-    seconds: float
+    threads: Count
+    seconds: NonNegative
     created: str
 
 
@@ -121,15 +123,20 @@ def obtain(
         return found or _make(network, dataset, chosen, key, target, root, progress)
 
 
+def read_card(file: Path) -> Card:
+    try:
+        return Card.from_json(file.read_bytes(), str(file))
+    except InputError as error:
+        weights = file.with_suffix(".safetensors")
+        raise FileFormatError(f"{error}\nRemove {weights} and {file}; they will be trained again.") from error
+
+
 def read(file: Path, network: Network, dataset: Dataset, key: str) -> Trained | None:
     """The weights in `file` if they are there and fit `key`."""
     card_file = file.with_suffix(".json")
     if not file.exists() or not card_file.exists():
         return None
-    try:
-        card = Card.from_json(card_file.read_bytes(), str(card_file))
-    except InputError as error:
-        raise FileFormatError(f"{error}\nRemove {file} and {card_file}; they will be trained again.") from error
+    card = read_card(card_file)
     if card.key != key:
         return None
     data = file.read_bytes()
@@ -150,7 +157,8 @@ def _make(
 ) -> Trained:
     split, test = dataset.load("train", root), dataset.load("test", root)
     start = time.monotonic()
-    model = train(network, dataset, split, recipe, checkpoint=file.with_suffix(".checkpoint"), progress=progress)
+    checkpoint = file.with_suffix(".checkpoint")
+    model = train(network, dataset, split, recipe, checkpoint=checkpoint, progress=progress)
     data = to_safetensors({name: value.contiguous() for name, value in model.state_dict().items()})
     card = Card(
         network=network.name,
@@ -170,6 +178,7 @@ def _make(
     )
     write_atomically(file, data)
     write_atomically(file.with_suffix(".json"), readable_json(card.model_dump(mode="json")))
+    checkpoint.unlink(missing_ok=True)
     return Trained(model, card, file)
 
 
@@ -183,5 +192,5 @@ def ship_weights(trained: Trained) -> Trained:
 
 def shipped(network: str) -> list[Card]:
     """The cards of the weights of `network` that come with membench."""
-    cards = [Card.from_json(file.read_bytes(), str(file)) for file in sorted(SHIPPED.glob("*.json"))]
+    cards = [read_card(file) for file in sorted(SHIPPED.glob("*.json"))]
     return [card for card in cards if card.network == network]

@@ -26,7 +26,8 @@ _LEAST = 1e-100  # a threshold below it could not be divided by
 class EmpiricalMetalOxide(Effect):
     """Resistances fail once x (cycles, or seconds) exceeds a threshold p_0 exp(p_1 size + p_2 min(T0 / T, 1)).
 
-    Devices below the midpoint of r_on and r_off are taken for LRS, those above for HRS. Mode `gradual` moves log10(R) by
+    Devices below the midpoint of r_on and r_off are taken for LRS, those above for HRS; one that ages past the midpoint as
+    LRS ages on as HRS, as in MemTorch. Mode `gradual` moves log10(R) by
     p_3 (p_1 size + p_2 min(T0 / T, 1)) log10(x / threshold); `sudden` puts R at the stable resistance.
 
     Attributes:

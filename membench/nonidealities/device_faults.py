@@ -57,7 +57,7 @@ class DeviceFaults(Effect):
     def check(self, before: Sequence[Crossbar], after: Sequence[Crossbar]) -> Mapping[str, float]:
         """Each device that moved must be at an end of its range, and as many must be there as chance allows for.
 
-        Devices that hold no weight are at HRS before, so of those stuck at HRS only the ones that moved there are counted.
+        Devices may be at an end before (at HRS those that hold no weight), so only the ones that moved there are evidence.
         """
         stuck = {"stuck_at_lrs": 0, "stuck_at_hrs": 0}
         found, least = dict(stuck), dict(stuck)
@@ -68,16 +68,17 @@ class DeviceFaults(Effect):
                 raise EffectDidNothingError(
                     f"device_faults: {stray} devices of {new.layer!r} moved to a conductance that is neither LRS nor HRS."
                 )
-            elsewhere = ~_at(old.conductance, old.conductance_min)
             stuck["stuck_at_lrs"] += int(np.count_nonzero(at_lrs))
             stuck["stuck_at_hrs"] += int(np.count_nonzero(at_hrs))
-            found["stuck_at_lrs"] += int(np.count_nonzero(at_lrs))
-            found["stuck_at_hrs"] += int(np.count_nonzero(at_hrs & elsewhere))
+            not_lrs = ~_at(old.conductance, old.conductance_max)
+            not_hrs = ~_at(old.conductance, old.conductance_min)
+            found["stuck_at_lrs"] += int(np.count_nonzero(at_lrs & not_lrs))
+            found["stuck_at_hrs"] += int(np.count_nonzero(at_hrs & not_hrs))
             size, lrs = new.conductance.size, int(new.conductance.size * self.lrs_proportion)
             hrs = int(size * (self.hrs_proportion + self.electroform_proportion))
-            least["stuck_at_lrs"] += lrs
-            # Of the draws for HRS, some fall on devices that are there already, and an LRS draw may take others away again.
-            least["stuck_at_hrs"] += _fewest(size, _fewest(size, int(np.count_nonzero(elsewhere)), hrs), size - lrs)
+            # Some draws fall on devices that are there already, and an LRS draw may take devices at HRS away again.
+            least["stuck_at_lrs"] += _fewest(size, int(np.count_nonzero(not_lrs)), lrs)
+            least["stuck_at_hrs"] += _fewest(size, _fewest(size, int(np.count_nonzero(not_hrs)), hrs), size - lrs)
         for name, number in least.items():
             if found[name] < number:
                 raise EffectDidNothingError(

@@ -106,7 +106,7 @@ def test_accuracy_rises_well_above_chance(tmp_path: Path) -> None:
     assert accuracy(model, MNIST5K, test) > 0.8
 
 
-def test_a_trained_network_is_in_evaluation_mode_and_its_checkpoint_is_gone(images: Split, tmp_path: Path) -> None:
+def test_a_trained_network_is_in_evaluation_mode(images: Split, tmp_path: Path) -> None:
     steps: list[int] = []
     model = train(
         TINY,
@@ -118,7 +118,7 @@ def test_a_trained_network_is_in_evaluation_mode_and_its_checkpoint_is_gone(imag
     )
     assert steps == list(range(1, RECIPE.epochs * STEPS + 1))
     assert not model.training
-    assert list(tmp_path.iterdir()) == []
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint"]  # the caller's, until the weights are safe
 
 
 @pytest.mark.parametrize("count", [2, 10, 70])
@@ -169,7 +169,6 @@ def test_interrupted_and_resumed_it_ends_with_the_same_weights(after: int, image
     assert checkpoint.exists()
     assert trained(images, checkpoint, progress=lambda what, done, total: steps.append(done)) == whole
     assert steps[0] == after * STEPS + 1  # it did go on, and not begin again
-    assert not checkpoint.exists()
 
 
 def test_interrupted_twice(images: Split, whole: str, tmp_path: Path) -> None:

@@ -169,6 +169,20 @@ def test_weights_are_trained_once_and_then_loaded(
     assert not second.model.training
 
 
+def test_a_kill_after_the_last_epoch_costs_nothing(
+    tmp_path: Path, trainings: list[Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state of the training stays until weights and card are written, and then goes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(_weights, "accuracy", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            get(tmp_path)
+    assert len(list(tmp_path.glob("*.checkpoint"))) == 1
+    get(tmp_path)
+    assert not list(tmp_path.glob("*.checkpoint"))
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+
+
 def test_the_card_says_how_they_came_about(made: Trained) -> None:
     train, test = MNIST5K.load("train"), MNIST5K.load("test")
     card = made.card

@@ -358,6 +358,16 @@ def test_faults_that_are_missing_are_found_out_though_half_of_the_devices_were_a
         prove(asked, bar, DeviceFaults(lrs_proportion=0.1).act(bar, rng()))
 
 
+def test_faults_that_are_missing_are_found_out_though_weights_were_saturated_at_lrs_before() -> None:
+    """With `retained` below 1, the largest weights are at LRS: they must not pass for stuck ones either."""
+    bar = programmed()
+    bar.conductance[:4] = 1 / R_ON
+    asked = DeviceFaults(lrs_proportion=0.08, hrs_proportion=0.1)
+    prove(asked, bar, asked.act(bar, rng()))
+    with pytest.raises(EffectDidNothingError, match="stuck_at_lrs"):
+        prove(asked, bar, DeviceFaults(hrs_proportion=0.1).act(bar, rng()))
+
+
 # ---- variability --------------------------------------------------------------------------------------------------------
 
 
