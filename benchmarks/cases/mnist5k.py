@@ -102,7 +102,7 @@ CASES = [
         ConductanceDrift(time=10.0),
         conversion=UNTILED.replace(tuning=Tuning(after="effects")),
     ),
-    ageing("retention", "metal oxide after 10^5 s", 40.0, Retention(time=1e5, **WEAR)),
+    ageing("retention", "metal oxide after 3 x 10^5 s", 40.0, Retention(time=3e5, **WEAR)),
     ageing("endurance", "metal oxide after 10^6 SET-RESET cycles", 90.0, Endurance(cycles=1e6, **WEAR)),
     profile("variable")
     .case(
