@@ -93,14 +93,19 @@ class Gate:
         self.engine: str = config.getoption("membench_engine")
         self.expected: list[str] = []
         self.outcomes: dict[str, Outcome] = {}
+        self.problem = ""
         self._suite: Suite | None = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where cases are declared."""
+        return self.config.getini("membench_cases") or [self.config.rootpath / "benchmarks" / "cases"]
 
     @property
     def suite(self) -> Suite:
         if self._suite is None:
-            folders = self.config.getini("membench_cases") or [self.config.rootpath / "benchmarks" / "cases"]
             try:
-                self._suite = load_suite(folders)
+                self._suite = load_suite(self.folders)
             except MembenchError as error:
                 raise pytest.UsageError(str(error)) from error
         return self._suite
@@ -134,8 +139,9 @@ class Gate:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        """With xdist, the workers collect and this process only counts."""
-        self._expect(ids)
+        """With xdist, the workers collect and this process only counts. In a project without cases it keeps out of the way."""
+        if all(folder.is_dir() for folder in self.folders):
+            self._expect(ids)
 
     def _expect(self, ids: list[str]) -> None:
         for nodeid in ids:
@@ -174,7 +180,6 @@ class Gate:
         outcomes = self.all_outcomes()
         bad = gate_failures(outcomes, self.config.getoption("membench_allow_skip"))
         folder: Path | None = self.config.getoption("membench_report")
-        self.problem = ""
         if folder is not None:
             try:
                 write_report(folder, outcomes, self.engine)

@@ -207,6 +207,16 @@ def test_stop_at_the_first_failure(pytester: pytest.Pytester, pair: tuple[Case, 
     result.stdout.fnmatch_lines(["*two*ERROR*", "*ERROR two: the case was declared and gave no record*"])
 
 
+@pytest.mark.parametrize("workers", [("-p", "no:xdist"), ("-n", "1")])
+def test_a_project_without_cases_is_left_alone(pytester: pytest.Pytester, workers: tuple[str, ...]) -> None:
+    """The plugin is loaded wherever membench is installed."""
+    pytester.makepyfile("import pytest\n\n@pytest.mark.parametrize('number', [1, 2])\ndef test(number):\n    assert number\n")
+    result = pytester.runpytest_subprocess(*workers)
+    result.assert_outcomes(passed=2)
+    assert result.ret == 0
+    assert "membench:" not in result.stdout.str()
+
+
 def test_two_workers_give_what_one_process_gives(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
     declare(pytester.path, *pair, conftest=TINY)
     accept(pytester.path, *pair)
