@@ -48,7 +48,7 @@ def load_suite(folders: Sequence[Path]) -> Suite:
             declared at all.
     """
     declared: list[Declared] = []
-    for folder in dict.fromkeys(folder.resolve() for folder in folders):
+    for folder in {folder.resolve(): folder for folder in folders}.values():
         if not folder.is_dir():
             raise SuiteError(f"There is no folder of cases at {folder}. Make it, or name another one with --cases.")
         for file in sorted(folder.rglob("*.py")):

@@ -160,3 +160,8 @@ def test_two_cases_of_one_name_in_one_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="Two cases are named 'same'") as error:
         load_suite([tmp_path])
     assert str(file) in str(error.value)
+
+
+def test_a_folder_named_twice_is_read_once(tmp_path: Path) -> None:
+    declare(tmp_path, "a.py", "one")
+    assert [case.name for case in load_suite([tmp_path, tmp_path / "." / "", tmp_path])] == ["one"]
