@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from membench import Case
 from membench.baselines import BaselineStore
 from membench.suite import load_suite
 
@@ -56,10 +57,10 @@ def test_the_suite_covers_what_it_must() -> None:
 
 
 @pytest.mark.parametrize("case", list(SUITE), ids=lambda case: case.name)
-def test_every_declared_case_has_a_baseline_that_is_not_stale(case: object) -> None:
-    baseline = STORE.get("memtorch", case.name)  # type: ignore[attr-defined]
+def test_every_declared_case_has_a_baseline_that_is_not_stale(case: Case) -> None:
+    baseline = STORE.get("memtorch", case.name)
     assert baseline is not None
-    assert baseline.record.fingerprint == case.fingerprint  # type: ignore[attr-defined]
+    assert baseline.record.fingerprint == case.fingerprint
     assert len(baseline.reason.split()) > 3
 
 
@@ -96,3 +97,11 @@ def test_ci_runs_the_command_that_the_readme_names() -> None:
     readme = (ROOT / "README.md").read_text()
     assert "make bench" in readme
     assert "make test" in readme
+
+
+@pytest.mark.parametrize("case", list(SUITE), ids=lambda case: case.name)
+def test_the_reduced_gate_can_be_compared_with_every_baseline(case: Case) -> None:
+    """`make test` measures 20 images of each case: a multiple of its batch, and no more than it has."""
+    assert "--membench-images=20" in (ROOT / "Makefile").read_text()
+    assert 20 % case.batch_size == 0
+    assert case.images >= 20

@@ -11,7 +11,6 @@ CASES = [
         conversion=Conversion(device=STUDY_DEVICE, adc=ADC(bits=8), max_input_voltage=6.0),
         thresholds=Thresholds(max_loss_points=1.0),
         images=2_000,
-        batch_size=100,
         seeds=(0,),
     ),
 ]
