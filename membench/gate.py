@@ -8,14 +8,8 @@ from membench.baselines import BaselineStore
 from membench.case import Case
 from membench.outcome import Outcome
 from membench.pipeline import Progress, run_case
-from membench.record import Baseline, Record
+from membench.record import Baseline
 from membench.verdict import decide, failed
-
-
-def judge(record: Record, store: BaselineStore) -> Outcome:
-    """A record's verdict against the baseline in `store`."""
-    baseline = store.get(record.engine, record.case.name)
-    return Outcome(record.case.name, record.engine, decide(record, baseline), record, baseline)
 
 
 def run_and_judge(
@@ -31,6 +25,7 @@ def run_and_judge(
     baseline: Baseline | None = None
     try:
         baseline = store.get(engine, case.name)
-        return judge(run_case(case, engine, data=data, threads=threads, progress=progress), store)
+        record = run_case(case, engine, data=data, threads=threads, progress=progress)
+        return Outcome(case.name, engine, decide(record, baseline), record, baseline)
     except Exception as error:
         return Outcome(case.name, engine, failed(error), None, baseline)

@@ -90,8 +90,8 @@ class MemTorchNetwork(Converted):
         found = []
         for name, (planned, layer) in self._converted.items():
             mapped = _mapping(self._conversion)(planned.weight.detach(), scheme=_scheme(self._conversion.scheme))
+            real = self._real(layer)
             for index, matrix in enumerate(mapped if isinstance(mapped, tuple) else (mapped,)):
-                real = self._real(layer)
                 conductance = np.full(real.shape, lowest)
                 conductance[real] = self._arranged(layer, matrix.reshape(matrix.shape[0], -1).T)[real].clip(lowest, highest)
                 found.append(
@@ -102,8 +102,8 @@ class MemTorchNetwork(Converted):
     def crossbars(self) -> tuple[Crossbar, ...]:
         found = []
         for name, (_, layer) in self._converted.items():
-            for index, crossbar in enumerate(layer.crossbars):
-                found.append(_snapshot(name, index, crossbar, self._real(layer)))
+            real = self._real(layer)
+            found += [_snapshot(name, index, crossbar, real) for index, crossbar in enumerate(layer.crossbars)]
         return tuple(found)
 
     def apply(self, effect: Effect, seed: int) -> None:
