@@ -22,6 +22,7 @@ from membench.plain import Plain
 from membench.registry import Registry
 
 Array = NDArray[np.float64]
+Random = np.random.Generator | np.random.RandomState
 
 _ROUNDING = 1e-6
 
@@ -48,6 +49,7 @@ class Crossbar:
         conductance_min: 1 / r_off of each device, in siemens.
         conductance_max: 1 / r_on of each device, in siemens.
         real: False for the devices that only pad a tile and hold no weight.
+        resistances: r_on and r_off of the device model, in ohms: what the mapping used, and the means where devices vary.
     """
 
     layer: str
@@ -56,6 +58,7 @@ class Crossbar:
     conductance_min: Array
     conductance_max: Array
     real: NDArray[np.bool_]
+    resistances: tuple[float, float]
 
 
 class Proof(Plain):
@@ -91,11 +94,15 @@ class Effect(Plain):
         if (default := cls.model_fields["kind"].default) and isinstance(default, str):
             EFFECTS.add(default, cls, str(getattr(sys.modules.get(cls.__module__), "__file__", cls.__module__)))
 
-    def act(self, crossbar: Crossbar, rng: np.random.Generator) -> Array:
+    def act(self, crossbar: Crossbar, rng: Random) -> Array:
         """The conductances after the effect acted, in siemens; `crossbar` is left as it is.
 
         An engine uses its simulator's own function where it has one, and this where it has none. Effects of fabrication act
         while an engine makes devices, and have none.
+
+        Args:
+            crossbar: one of the layer's; an engine asks for each in turn, with the same generator.
+            rng: where all randomness comes from; seeded for this effect and layer.
         """
         raise NotImplementedError
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+from membench.errors import InputError
+
 
 def derive_seed(root: int, *axes: str | int) -> int:
     """A seed for one axis of randomness: adding an axis, a layer or an effect moves no other one's.
@@ -24,6 +26,11 @@ def derive_seed(root: int, *axes: str | int) -> int:
     """
     text = "\0".join([str(root), *map(str, axes)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def legacy_generator(seed: int) -> np.random.RandomState:
+    """numpy's generator as `np.random.seed` leaves the global one, which MemTorch draws from; its stream is frozen for good."""
+    return np.random.RandomState(seed % 2**32)
 
 
 _ALONE = threading.RLock()  # the generators are global: one thread at a time may have them
@@ -56,3 +63,30 @@ def pinned_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Convolutions in single precision: cuDNN's default on a GPU is TF32, whose 10 bits of mantissa an 8-bit ADC would see."""
+    if device.type != "cuda":
+        yield
+        return
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield
+
+
+def torch_device(name: str) -> torch.device:
+    """A device by torch's name for it.
+
+    Raises:
+        InputError: when torch knows no such device, or it is not on this machine.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"The device {name!r} cannot be used here: {reason} Allowed: cpu, or a device that torch finds."
+        ) from error
+    return device

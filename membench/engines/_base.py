@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from membench.case import Conversion, Tuning
 from membench.effect import Crossbar, Effect
 from membench.engines._layers import Plan
+from membench.errors import EnvironmentProblemError
 from membench.record import LayerInfo
 from membench.registry import Registry
 
@@ -63,24 +64,33 @@ class Engine(ABC):
 
     Attributes:
         name: as the command line, records and the folder of baselines name it.
+        any_device: whether a converted network runs on the device of its model, or on the CPU only.
     """
 
     name: ClassVar[str]
+    any_device: ClassVar[bool] = True
 
     @abstractmethod
     def problem(self) -> Problem | None:
         """Why this engine cannot run on this machine, or None."""
+
+    def require(self) -> None:
+        """Raise EnvironmentProblemError, with the command that mends it, where this engine cannot run."""
+        if (problem := self.problem()) is not None:
+            raise EnvironmentProblemError(
+                f"The engine {self.name} cannot be used: {problem.reason}. Mend it with: {problem.remedy}"
+            )
 
     @abstractmethod
     def version(self) -> str:
         """Of the simulator."""
 
     @abstractmethod
-    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor) -> Plan:
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
         """Which layers will be converted and which stay digital, found out before anything is run.
 
         Args:
-            sample: a batch as the network takes it, to see which layers it passes and in which shape.
+            sample: a batch as the network takes it, to see which layers it passes and in which shape; None: not looked at.
 
         Raises:
             UnsupportedError: names every layer or effect that the engine cannot represent, and why.

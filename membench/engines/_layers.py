@@ -20,6 +20,23 @@ _INPUTS: dict[type[nn.Module], tuple[int, str]] = {
 }
 
 
+ROOT = "(the network itself)"
+
+
+def layer_at(network: nn.Module, name: str) -> nn.Module:
+    """The layer of that name; a network may be one layer."""
+    return network if name == ROOT else network.get_submodule(name)
+
+
+def with_layer(network: nn.Module, planned: PlannedLayer, layer: nn.Module) -> nn.Module:
+    """The network with `layer` under every name of a planned one."""
+    if planned.name == ROOT:
+        return layer
+    for alias in planned.aliases:
+        network.set_submodule(alias, layer)
+    return network
+
+
 @dataclass(frozen=True)
 class PlannedLayer:
     """A layer that will be converted; `aliases` are all names under which the network holds this very module."""
@@ -47,14 +64,14 @@ class Plan:
     digital: tuple[str, ...]
 
 
-def examine(model: nn.Module, conversion: Conversion, sample: Tensor, refuse: Callable[[nn.Module], str | None]) -> Plan:
+def examine(model: nn.Module, conversion: Conversion, sample: Tensor | None, refuse: Callable[[nn.Module], str | None]) -> Plan:
     """Walk the network and decide for each module.
 
     A module whose own parameters are all vectors (normalisation, PReLU) stays digital and is listed. One with a matrix or
     kernel is converted, or the network is refused: nothing stays digital unasked.
 
     Args:
-        sample: a batch as the network takes it.
+        sample: a batch as the network takes it, or None: what passes each layer is not looked at.
         refuse: the engine's own reason why it cannot represent a layer of a kind that it knows, or None.
 
     Raises:
@@ -73,7 +90,7 @@ def examine(model: nn.Module, conversion: Conversion, sample: Tensor, refuse: Ca
     digital: list[str] = []
     for key, module in modules.items():
         own = dict(module.named_parameters(recurse=False))
-        label = names[key][0] or "(the network itself)"
+        label = names[key][0] or ROOT
         if not own:
             continue
         if any(name == kept or name.startswith(f"{kept}.") for name in names[key] for kept in conversion.keep_digital):
@@ -95,7 +112,7 @@ def examine(model: nn.Module, conversion: Conversion, sample: Tensor, refuse: Ca
             digital.append(label)
     if not layers:
         faults.append("no layer would be converted at all")
-    if not faults:
+    if not faults and sample is not None:
         faults = _unfit_inputs(model, layers, sample)
     if faults:
         raise UnsupportedError(
@@ -123,13 +140,19 @@ def _unfit_inputs(model: nn.Module, layers: list[PlannedLayer], sample: Tensor) 
     """Faults seen when `sample` goes through the digital network: layers never passed, or inputs of another shape."""
     seen: dict[str, Tensor] = {}
     hooks = [
-        layer.module.register_forward_pre_hook(lambda _, inputs, name=layer.name: seen.__setitem__(name, inputs[0]))
+        layer.module.register_forward_pre_hook(
+            lambda _, inputs, named, name=layer.name: seen.__setitem__(name, [*inputs, *named.values()][0]), with_kwargs=True
+        )
         for layer in layers
     ]
+    modes = [(module, module.training) for module in model.modules()]
     try:
+        model.eval()  # training would move running means, and draw numbers
         with torch.inference_mode():
             model(sample)
     finally:
+        for module, training in modes:
+            module.training = training
         for hook in hooks:
             hook.remove()
     faults = []

@@ -56,7 +56,7 @@ class DigitalEngine(Engine):
     def version(self) -> str:
         return torch.__version__
 
-    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor) -> Plan:
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
         for effect in effects:
             _no_devices(effect)
         return Plan((), examine(model, conversion, sample, lambda module: None).digital)

@@ -8,7 +8,8 @@ Four things are mended here, since no case could mean them:
 
 - A convolution without bias: MemTorch keeps the random bias that its own constructor drew.
 - The reference device that gives a layer's mapping its r_on and r_off: where devices vary, MemTorch means to take the means,
-  but looks for its flag in the wrong dict and draws a device at random, so each layer is mapped to a random range.
+  but looks for its flag in the wrong dict and draws a device at random, so each layer is mapped to a random range, and with one
+  column a weight its middle is random too.
 - r_on_mean and r_off_mean: MemTorch asks a dict for attributes, so they are always the model class's defaults.
 - The midpoint of endurance and retention, `r_on_mean + r_off_mean / 2`, by its precedence, is not the midpoint.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import copy
 import functools
 import importlib
+import inspect
 import math
 import warnings
 from collections.abc import Sequence
@@ -29,14 +31,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from membench.case import Conversion, Scheme, Tuning
+from membench.devices import Device
 from membench.effect import Array, Crossbar, Effect, Stage
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
-from membench.engines._layers import Plan, PlannedLayer, examine
-from membench.errors import EnvironmentProblemError, NotConvertedError, UnsupportedError
+from membench.engines._layers import Plan, PlannedLayer, examine, layer_at, with_layer
+from membench.errors import NotConvertedError, UnsupportedError
 from membench.nonidealities import ConductanceDrift, DeviceFaults, Variability
 from membench.nonidealities._empirical import EmpiricalMetalOxide
 from membench.record import LayerInfo
-from membench.runtime import derive_seed, isolated
+from membench.runtime import derive_seed, isolated, legacy_generator
 
 _INSTALL = "make setup (in a clone of membench), or: uv pip install 'membench[memtorch]'"
 
@@ -83,33 +86,35 @@ class MemTorchNetwork(Converted):
         self.network = network
         self._conversion = conversion
         self._converted = converted
+        self._resistances = conversion.device.r_on, conversion.device.r_off
         self.layers = tuple(_describe(planned, layer, conversion) for planned, layer in converted.values())
 
     def targets(self) -> tuple[Crossbar, ...]:
         lowest, highest = self._conversion.device.conductance_range
         found = []
         for name, (planned, layer) in self._converted.items():
-            mapped = _mapping(self._conversion)(planned.weight.detach(), scheme=_scheme(self._conversion.scheme))
             real = self._real(layer)
-            for index, matrix in enumerate(mapped if isinstance(mapped, tuple) else (mapped,)):
+            for index, matrix in enumerate(map_weights(planned.weight.detach(), self._conversion)):
                 conductance = np.full(real.shape, lowest)
                 conductance[real] = self._arranged(layer, matrix.reshape(matrix.shape[0], -1).T)[real].clip(lowest, highest)
-                found.append(
-                    Crossbar(name, index, conductance, np.full(real.shape, lowest), np.full(real.shape, highest), real)
-                )
+                ends = np.full(real.shape, lowest), np.full(real.shape, highest)
+                found.append(Crossbar(name, index, conductance, *ends, real, self._resistances))
         return tuple(found)
 
     def crossbars(self) -> tuple[Crossbar, ...]:
         found = []
         for name, (_, layer) in self._converted.items():
             real = self._real(layer)
-            found += [_snapshot(name, index, crossbar, real) for index, crossbar in enumerate(layer.crossbars)]
+            found += [
+                _snapshot(name, index, crossbar, real, self._resistances) for index, crossbar in enumerate(layer.crossbars)
+            ]
         return tuple(found)
 
     def apply(self, effect: Effect, seed: int) -> None:
         for name, (_, layer) in self._converted.items():
-            with isolated(derive_seed(seed, name)):
-                _act(effect, layer)
+            own = derive_seed(seed, name)
+            with isolated(own):
+                _act(effect, layer, own)
 
     def tune(self, tuning: Tuning, seed: int) -> None:
         for name, (planned, layer) in self._converted.items():
@@ -152,7 +157,9 @@ def _describe(planned: PlannedLayer, layer: Any, conversion: Conversion) -> Laye
     )
 
 
-def _snapshot(name: str, index: int, crossbar: Any, real: NDArray[np.bool_]) -> Crossbar:
+def _snapshot(
+    name: str, index: int, crossbar: Any, real: NDArray[np.bool_], model_resistances: tuple[float, float]
+) -> Crossbar:
     shape = crossbar.devices.shape
     resistances = np.array([(device.r_off, device.r_on) for device in crossbar.devices.flat], dtype=np.float64)
     return Crossbar(
@@ -162,6 +169,7 @@ def _snapshot(name: str, index: int, crossbar: Any, real: NDArray[np.bool_]) -> 
         conductance_min=1 / resistances[:, 0].reshape(shape),
         conductance_max=1 / resistances[:, 1].reshape(shape),
         real=real,
+        resistances=model_resistances,
     )
 
 
@@ -170,12 +178,28 @@ def _scheme(scheme: Scheme) -> Any:
     return {Scheme.DOUBLE_COLUMN: schemes.DoubleColumn, Scheme.SINGLE_COLUMN: schemes.SingleColumn}[scheme]
 
 
-def _mapping(conversion: Conversion) -> Any:
-    """MemTorch's mapping routine, held to the device model's own resistances."""
+def map_weights(weight: Tensor, conversion: Conversion) -> tuple[Tensor, ...]:
+    """The conductances that MemTorch's mapping routine wants for a layer's weights, in siemens; one tensor a crossbar.
 
-    def mapping(weight: Tensor, *_: Any, scheme: Any, **__: Any) -> Any:
-        device = conversion.device
-        return _memtorch().map.naive_map(weight, device.r_on, device.r_off, scheme, conversion.retained)
+    The routine is held to the device model's own resistances.
+    """
+    device = conversion.device
+    mapped = _memtorch().map.naive_map(weight, device.r_on, device.r_off, _scheme(conversion.scheme), conversion.retained)
+    return mapped if isinstance(mapped, tuple) else (mapped,)
+
+
+def draws_r_on_first(device: Device) -> bool:
+    """Whether MemTorch's device model samples r_on before r_off: it does so in the order of its own parameters."""
+    parameters = list(inspect.signature(getattr(_memtorch().bh.memristor, device.kind).__init__).parameters)
+    return parameters.index("r_on") < parameters.index("r_off")
+
+
+def _mapping(conversion: Conversion) -> Any:
+    """`map_weights` as MemTorch's layers call it."""
+
+    def mapping(weight: Tensor, *_: Any, **__: Any) -> Any:
+        mapped = map_weights(weight, conversion)
+        return mapped if len(mapped) > 1 else mapped[0]
 
     return mapping
 
@@ -202,30 +226,35 @@ def _generator(effect: Variability, mean: float, sigma: float) -> Any:
 
 
 @functools.singledispatch
-def _act(effect: Effect, layer: Any) -> None:
-    """Let `effect` act on a layer: with MemTorch's own function where it has one (below), else as the effect itself says."""
+def _act(effect: Effect, layer: Any, seed: int) -> None:
+    """Let `effect` act on a layer: with MemTorch's own function where it has one (below), else as the effect itself says.
+
+    MemTorch draws from the global generators, which have been seeded.
+    """
+    rng = legacy_generator(seed)
     for index, crossbar in enumerate(layer.crossbars):
-        rng = np.random.default_rng(np.random.randint(2**31))
-        conductance = effect.act(_snapshot("", index, crossbar, np.ones(crossbar.devices.shape, dtype=bool)), rng)
+        every = np.ones(crossbar.devices.shape, dtype=bool)
+        snapshot = _snapshot("", index, crossbar, every, (crossbar.r_on_mean, crossbar.r_off_mean))
+        conductance = effect.act(snapshot, rng)
         crossbar.conductance_matrix = torch.from_numpy(conductance).float()
 
 
 @_act.register
-def _(effect: DeviceFaults, layer: Any) -> None:
+def _(effect: DeviceFaults, layer: Any, seed: int) -> None:
     _memtorch().bh.nonideality.DeviceFaults.apply_device_faults(
         layer, effect.lrs_proportion, effect.hrs_proportion, effect.electroform_proportion
     )
 
 
 @_act.register
-def _(effect: ConductanceDrift, layer: Any) -> None:
+def _(effect: ConductanceDrift, layer: Any, seed: int) -> None:
     _memtorch().bh.nonideality.endurance_retention_models.model_conductance_drift(
         layer, effect.time, effect.initial_time, effect.coefficient
     )
 
 
 @_act.register
-def _(effect: EmpiricalMetalOxide, layer: Any) -> None:
+def _(effect: EmpiricalMetalOxide, layer: Any, seed: int) -> None:
     models = _memtorch().bh.nonideality.endurance_retention_models
     means = [(crossbar.r_on_mean, crossbar.r_off_mean) for crossbar in layer.crossbars]
     for crossbar in layer.crossbars:
@@ -250,6 +279,7 @@ class MemTorchEngine(Engine):
     """MemTorch 1.1.6 on the CPU, with its C++ bindings, one transistor and one memristor a cell."""
 
     name = "memtorch"
+    any_device = False
 
     def problem(self) -> Problem | None:
         try:
@@ -261,7 +291,7 @@ class MemTorchEngine(Engine):
     def version(self) -> str:
         return str(_memtorch().__version__)
 
-    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor) -> Plan:
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
         for effect in effects:
             native = isinstance(effect, Variability) or _act.dispatch(type(effect)) is not _act.dispatch(Effect)
             if not native and (effect.stage is Stage.FABRICATION or not effect.acts):
@@ -286,16 +316,14 @@ class MemTorchEngine(Engine):
         seed: int,
         progress: Progress,
     ) -> Converted:
-        if (problem := self.problem()) is not None:
-            raise EnvironmentProblemError(f"{problem.reason}. Mend it with: {problem.remedy}")
+        self.require()
         network = copy.deepcopy(model).eval()
         converted: dict[str, tuple[PlannedLayer, Any]] = {}
         for done, planned in enumerate(plan.layers):
             progress("convert", done, len(plan.layers))
             with isolated(derive_seed(seed, planned.name)):
-                layer = self._layer(network.get_submodule(planned.name), conversion, fabrication)
-            for alias in planned.aliases:
-                network.set_submodule(alias, layer)
+                layer = self._layer(layer_at(network, planned.name), conversion, fabrication)
+            network = with_layer(network, planned, layer)
             converted[planned.name] = planned, layer
         progress("convert", len(plan.layers), len(plan.layers))
         _verify(network, plan)
@@ -321,6 +349,9 @@ class MemTorchEngine(Engine):
         )
         if digital.bias is None:
             layer.bias = None
+        if conversion.scheme is Scheme.SINGLE_COLUMN:
+            middle = sum(conversion.device.conductance_range) / 2
+            layer.crossbar_operation = lambda crossbars, operation, **rest: operation(crossbars[0], **rest) - middle
         for crossbar in layer.crossbars:
             crossbar.r_on_mean, crossbar.r_off_mean = conversion.device.r_on, conversion.device.r_off
         layer.forward_legacy_enabled = False
@@ -331,7 +362,7 @@ def _verify(network: nn.Module, plan: Plan) -> None:
     """Every planned layer must be memristive now, and work from its crossbars."""
     for planned in plan.layers:
         for alias in planned.aliases:
-            layer: Any = network.get_submodule(alias)
+            layer: Any = layer_at(network, alias or planned.name)
             if not getattr(layer, "crossbars", None) or layer.forward_legacy_enabled:
                 raise NotConvertedError(f"The layer {alias!r} is still digital after the conversion.")
 

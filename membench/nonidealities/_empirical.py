@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from membench.effect import Array, Crossbar, Effect
+from membench.effect import Array, Crossbar, Effect, Random
 from membench.errors import EffectDidNothingError, InputError
 from membench.plain import Number, Positive
 
@@ -81,9 +81,8 @@ class EmpiricalMetalOxide(Effect):
             )
         return self
 
-    def act(self, crossbar: Crossbar, rng: np.random.Generator) -> Array:
-        low, high = float(np.mean(crossbar.conductance_min)), float(np.mean(crossbar.conductance_max))
-        middle = (1 / low + 1 / high) / 2
+    def act(self, crossbar: Crossbar, rng: Random) -> Array:
+        middle = sum(crossbar.resistances) / 2
         resistance = 1 / crossbar.conductance
         for fit, stable, chosen in (
             (self.p_lrs, self.stable_resistance_lrs, np.less),
@@ -110,7 +109,7 @@ class EmpiricalMetalOxide(Effect):
         shift: dict[str, list[float]] = {"lrs": [], "hrs": []}
         for old, new in zip(before, after, strict=True):
             resistance = 1 / old.conductance[old.real]
-            middle = (1 / old.conductance_max[old.real] + 1 / old.conductance_min[old.real]) / 2
+            middle = sum(old.resistances) / 2
             moved = np.log10(1 / new.conductance[old.real]) - np.log10(resistance)
             shift["lrs"].extend(moved[resistance < middle])
             shift["hrs"].extend(moved[resistance >= middle])

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from membench.effect import Array, Crossbar, Effect, Stage
+from membench.effect import Array, Crossbar, Effect, Random, Stage
 from membench.errors import EffectDidNothingError, InputError
 from membench.plain import Positive, Proportion
 
@@ -45,7 +45,7 @@ class ConductanceDrift(Effect):
         """What each conductance is multiplied by."""
         return float((self.time / self.initial_time) ** -self.coefficient)
 
-    def act(self, crossbar: Crossbar, rng: np.random.Generator) -> Array:
+    def act(self, crossbar: Crossbar, rng: Random) -> Array:
         return crossbar.conductance * self.factor
 
     def check(self, before: Sequence[Crossbar], after: Sequence[Crossbar]) -> Mapping[str, float]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import model_validator
 from scipy import stats
 
-from membench.effect import Array, Crossbar, Effect, Stage
+from membench.effect import Array, Crossbar, Effect, Random, Stage
 from membench.errors import EffectDidNothingError, InputError
 from membench.plain import Proportion
 
@@ -44,7 +44,7 @@ class DeviceFaults(Effect):
             )
         return self
 
-    def act(self, crossbar: Crossbar, rng: np.random.Generator) -> Array:
+    def act(self, crossbar: Crossbar, rng: Random) -> Array:
         conductance = crossbar.conductance.ravel().copy()
         for proportion, stuck in (
             (self.hrs_proportion + self.electroform_proportion, crossbar.conductance_min),

@@ -28,7 +28,9 @@ def crossbar(conductance: Array, *, padding: bool = False, layer: str = "conv") 
     real = np.ones(conductance.shape, dtype=bool)
     if padding:
         real[-1] = False
-    return Crossbar(layer, 0, conductance, np.full(conductance.shape, 1 / R_OFF), np.full(conductance.shape, 1 / R_ON), real)
+    return Crossbar(
+        layer, 0, conductance, np.full(conductance.shape, 1 / R_OFF), np.full(conductance.shape, 1 / R_ON), real, (R_ON, R_OFF)
+    )
 
 
 def programmed(shape: tuple[int, ...] = (40, 25), **options: Any) -> Crossbar:
