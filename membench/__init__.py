@@ -36,14 +36,19 @@ __all__ = [
     "Tuning",
     "Variability",
     "__version__",
+    "convert",
     "profile",
     "run_case",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "run_case":  # imports torch, which declaring a case must not
+    if name == "run_case":  # these import torch, which declaring a case must not
         from membench.pipeline import run_case
 
         return run_case
+    if name == "convert":
+        from membench.conversion import convert
+
+        return convert
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

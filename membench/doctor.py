@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from membench.arrays import kernel_in_use, kernel_problem
 from membench.datasets import DATASETS
 from membench.engines import ENGINES
 from membench.errors import MembenchError
@@ -39,7 +40,7 @@ class Finding:
 
 def examine_machine() -> list[Finding]:
     """Look at versions, processor, compiler, folders, engines, data sets and weights."""
-    return [*_versions(), *_machine(), *_folders(), *_engines(), *_data(), *_weights()]
+    return [*_versions(), *_machine(), *_folders(), *_engines(), *_kernel(), *_data(), *_weights()]
 
 
 def healthy(findings: list[Finding]) -> bool:
@@ -59,7 +60,7 @@ def _machine() -> Iterator[Finding]:
     yield Finding("CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used")
     compiler = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)
     if compiler is None:
-        yield Finding("C++ compiler", "none", False, "apt-get install g++ (needed once, to compile MemTorch)")
+        yield Finding("C++ compiler", "none", False, "apt-get install g++ (to compile MemTorch and membench's kernel, once)")
     else:
         version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False).stdout.splitlines()[:1]
         yield Finding("C++ compiler", f"{compiler}: {''.join(version)}")
@@ -82,6 +83,16 @@ def _engines() -> Iterator[Finding]:
             yield Finding(f"engine {engine.name}", engine.version(), vital=True)
         else:
             yield Finding(f"engine {engine.name}", problem.reason, False, problem.remedy, vital=True)
+
+
+def _kernel() -> Iterator[Finding]:
+    kernel, reason = kernel_in_use(), kernel_problem()
+    if kernel is None:
+        remedy = "apt-get install g++; unset MEMBENCH_KERNEL (slower without, same results but for rounding)"
+        yield Finding("kernel", f"plain torch is used: {reason}", False, remedy)
+    else:
+        built = f", compiled now in {kernel.build_seconds:.1f} s" if kernel.build_seconds else ""
+        yield Finding("kernel", f"C++, {kernel.path}{built}")
 
 
 def _data() -> Iterator[Finding]:

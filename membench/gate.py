@@ -19,13 +19,14 @@ def run_and_judge(
     *,
     data: Path | None = None,
     threads: int = 1,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Outcome:
     """Measure a case and judge it. Whatever goes wrong becomes a verdict, so that one case cannot end the suite."""
     baseline: Baseline | None = None
     try:
         baseline = store.get(engine, case.name)
-        record = run_case(case, engine, data=data, threads=threads, progress=progress)
+        record = run_case(case, engine, data=data, threads=threads, device=device, progress=progress)
         return Outcome(case.name, engine, decide(record, baseline), record, baseline)
     except Exception as error:
         return Outcome(case.name, engine, failed(error), None, baseline)

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from membench.case import Case
+from membench.case import DEFAULT_ENGINE, Case
+from membench.conversion import Clock, fabricate
 from membench.datasets import DATASETS, Split, balanced_order, image_hashes
-from membench.effect import Effect, Stage
 from membench.engines import ENGINES, Engine, Plan
-from membench.errors import EnvironmentProblemError, InputError
+from membench.errors import InputError
 from membench.measure.inference import Inference, infer
 from membench.measure.machine import provenance
 from membench.measure.memory import PeakMemory
 from membench.models import NETWORKS, Trained, obtain
 from membench.record import Costs, LayerInfo, Measured, Record, SeedCost, SeedResult, WeightsRef
-from membench.runtime import derive_seed, pinned_threads
+from membench.runtime import full_precision, pinned_threads, torch_device
 
 Progress = Callable[[str, int, int], None]
 
 
 def run_case(
     case: Case,
-    engine: str = "memtorch",
+    engine: str = DEFAULT_ENGINE,
     *,
     data: Path | None = None,
     threads: int = 1,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Record:
     """Measure a case.
@@ -42,6 +40,7 @@ def run_case(
         engine: name of the engine that executes the converted network.
         data: where data sets are looked for; MEMBENCH_DATA, else the cache folder.
         threads: torch's threads while measuring. Another number may change the last bits of sums, and with them a record.
+        device: where both networks run, as torch names it ("cpu", "cuda", "cuda:1").
         progress: called with (what is being done, done, in all).
 
     Returns:
@@ -56,18 +55,20 @@ def run_case(
     say: Progress = progress or (lambda what, done, total: None)
     executor = ENGINES.get(engine)
     dataset, network = DATASETS.get(case.dataset), NETWORKS.get(case.network)
-    if (problem := executor.problem()) is not None:
-        raise EnvironmentProblemError(f"The engine {engine} cannot be used: {problem.reason}. Mend it with: {problem.remedy}")
+    executor.require()
+    place = torch_device(device)
+    if place.type != "cpu" and not executor.any_device:
+        raise InputError(f"The engine {engine} runs on the CPU only, not on {device}. Choose another engine, or device cpu.")
     test = dataset.load("test", data)
     if case.images > len(test):
         raise InputError(f"Case {case.name!r} asks for {case.images} images; {dataset.name} has {len(test)} test images.")
     trained = obtain(network, dataset, root=data, progress=say)
     subset = test.take(balanced_order(test, case.subset_seed)[: case.images])
-    images = dataset.normalise(subset.images)
-    with pinned_threads(threads), PeakMemory() as memory:
-        plan = executor.plan(trained.model, case.conversion, case.nonidealities, images[:2])
-        digital = _digital(trained, images, case.batch_size)
-        runs = [_run_seed(case, seed, executor, plan, trained, images, digital, say) for seed in case.seeds]
+    images, model = dataset.normalise(subset.images).to(place), trained.model.to(place)
+    with pinned_threads(threads), full_precision(place), PeakMemory() as memory:
+        plan = executor.plan(model, case.conversion, case.nonidealities, images[:2])
+        digital = _digital(model, images, case.batch_size)
+        runs = [_run_seed(case, seed, executor, plan, model, images, digital, say) for seed in case.seeds]
     costs = Costs(
         threads=threads,
         batch_sizes=tuple(len(batch) for batch in digital.logits),
@@ -75,13 +76,13 @@ def run_case(
         seeds=tuple(run.cost for run in runs),
         peak_memory=memory.bytes,
     )
-    return _record(case, engine, trained, subset, plan, digital, runs, costs)
+    return _record(case, engine, device, trained, subset, plan, digital, runs, costs)
 
 
-def _digital(trained: Trained, images: Tensor, batch_size: int) -> Inference:
+def _digital(model: nn.Module, images: Tensor, batch_size: int) -> Inference:
     with torch.inference_mode():
-        trained.model(images[:batch_size])  # warm
-        return infer(trained.model, images, batch_size)
+        model(images[:batch_size])  # warm
+        return infer(model, images, batch_size)
 
 
 @dataclass(frozen=True)
@@ -92,34 +93,15 @@ class _SeedRun:
 
 
 def _run_seed(
-    case: Case, seed: int, engine: Engine, plan: Plan, trained: Trained, images: Tensor, digital: Inference, say: Progress
+    case: Case, seed: int, engine: Engine, plan: Plan, model: nn.Module, images: Tensor, digital: Inference, say: Progress
 ) -> _SeedRun:
     """One seed: convert, tune, let the effects act, prove that they did, infer."""
-    clock = _Clock()
+    clock = Clock()
 
     def tell(what: str, done: int, total: int) -> None:
         say(f"seed {seed}: {what}", done, total)
 
-    fabrication = tuple(effect for effect in case.nonidealities if effect.stage is Stage.FABRICATION)
-    with clock("convert"):
-        converted = engine.convert(trained.model, case.conversion, plan, fabrication, derive_seed(seed, "devices"), tell)
-    tuning = case.conversion.tuning
-
-    def tune_if(moment: str) -> None:
-        if tuning is not None and tuning.after == moment:
-            tell("tune", 0, 1)
-            with clock("tune"):
-                converted.tune(tuning, derive_seed(seed, "tuning"))
-
-    tune_if("conversion")
-    with clock("effects"):
-        proofs = [effect.prove(converted.targets(), converted.crossbars()) for effect in fabrication]
-        for axis, effect in _axes(case):
-            before = converted.crossbars()
-            converted.apply(effect, derive_seed(seed, *axis))
-            proofs.append(effect.prove(before, converted.crossbars()))
-    tune_if("effects")
-
+    converted, proofs = fabricate(engine, model, plan, case.conversion, case.nonidealities, seed, tell, clock)
     answers = infer(converted.infer, images, case.batch_size, lambda done, total: tell("infer", done, total))
     return _SeedRun(
         SeedResult(
@@ -136,31 +118,10 @@ def _run_seed(
     )
 
 
-def _axes(case: Case) -> Iterator[tuple[tuple[str, str, int], Effect]]:
-    """The effects that act after fabrication, each with an axis of randomness that the other effects do not move."""
-    seen: Counter[str] = Counter()
-    for effect in case.nonidealities:
-        if effect.stage is not Stage.FABRICATION:
-            yield ("effect", effect.kind, seen[effect.kind]), effect
-            seen[effect.kind] += 1
-
-
-class _Clock:
-    """Adds up wall-clock seconds under a name."""
-
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] += time.perf_counter() - start
-
-
 def _record(
     case: Case,
     engine: str,
+    device: str,
     trained: Trained,
     subset: Split,
     plan: Plan,
@@ -188,5 +149,5 @@ def _record(
             digital_layers=plan.digital,
         ),
         costs=costs,
-        provenance=provenance(),
+        provenance=provenance(device),
     )

@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import make_case, needs_data
 
-from membench import ADC, Case, ConductanceDrift, DeviceFaults, Variability, run_case
+from membench import ADC, Case, ConductanceDrift, Conversion, DeviceFaults, Variability, run_case
 from membench.datasets import DATASETS
 from membench.errors import DataMissingError, EffectDidNothingError, EnvironmentProblemError, InputError, UnknownNameError
 from membench.record import Record
@@ -164,7 +164,7 @@ def test_missing_data_say_how_to_get_them(name: str, tmp_path: Any) -> None:
 
 
 def test_an_effect_that_does_not_act_ends_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("membench.engines.memtorch.MemTorchNetwork.apply", lambda self, effect, seed: None)
+    monkeypatch.setattr("membench.engines.vectorized.VectorizedNetwork.apply", lambda self, effect, seed: None)
     with pytest.raises(EffectDidNothingError, match="device_faults"):
         run_case(make_case(nonidealities=(DeviceFaults(hrs_proportion=0.1),)))
 
@@ -173,7 +173,7 @@ def test_nan_logits_are_no_prediction(monkeypatch: pytest.MonkeyPatch, case: Cas
     from membench.verdict import Status, decide
 
     monkeypatch.setattr(
-        "membench.engines.memtorch.MemTorchNetwork.infer", lambda self, batch: torch.full((len(batch), 10), float("nan"))
+        "membench.engines.vectorized.VectorizedNetwork.infer", lambda self, batch: torch.full((len(batch), 10), float("nan"))
     )
     record = run_case(case)
     assert set(record.measured.seeds[0].predictions) == {-1}
@@ -185,3 +185,31 @@ def test_a_colour_data_set_runs_too() -> None:
     record = run_case(make_case(dataset="cifar10", images=20))
     assert record.measured.logit_error < 1e-5
     assert record.measured.digital_accuracy > 1 / DATASETS.get("cifar10").classes
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_run(case: Case) -> None:
+    with pytest.raises(InputError, match=r"The device 'gpu' cannot be used here: .*Allowed: cpu, or a device that torch finds"):
+        run_case(case, device="gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="The device 'cuda' cannot be used here"):
+            run_case(case, device="cuda")
+
+
+def test_memtorch_runs_on_the_cpu_only(case: Case) -> None:
+    with pytest.raises(InputError, match="The engine memtorch runs on the CPU only, not on meta"):
+        run_case(case, "memtorch", device="meta")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_a_gpu_gives_the_same_record_but_for_rounding() -> None:
+    case = make_case(conversion=Conversion(tile_shape=(16, 8), adc=ADC(bits=8), max_input_voltage=3.0), nonidealities=VARIED)
+    here, there = run_case(case).measured, run_case(case, device="cuda").measured
+    assert there.seeds[0].proofs == here.seeds[0].proofs
+    assert there.logit_error == pytest.approx(here.logit_error, rel=1e-3)
+    assert np.mean(np.array(there.seeds[0].predictions) != np.array(here.seeds[0].predictions)) <= 0.05
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_threads_does_not_move_a_tiled_record(threads: int) -> None:
+    case = make_case(conversion=Conversion(tile_shape=(16, 8), adc=ADC(bits=8)), nonidealities=VARIED)
+    assert measured(run_case(case, threads=threads)) == measured(run_case(case, threads=1))

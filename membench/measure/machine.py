@@ -8,6 +8,7 @@ import platform
 from importlib import metadata
 
 import psutil
+import torch
 
 from membench.record import Provenance
 from membench.version import __version__
@@ -35,7 +36,8 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def provenance() -> Provenance:
+def provenance(device: str = "cpu") -> Provenance:
+    """Of a run on `device`, as torch names it."""
     return Provenance(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         versions=versions(),
@@ -43,6 +45,7 @@ def provenance() -> Provenance:
             "system": f"{platform.system()} {platform.machine()}",
             "processor": processor(),
             "cores": str(os.cpu_count()),
+            "device": device if device == "cpu" else f"{device}: {torch.cuda.get_device_name(device)}",
             "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         },
     )
