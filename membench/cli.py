@@ -16,7 +16,7 @@ import typer
 from tabulate import tabulate
 from tqdm import tqdm
 
-from membench.case import Case
+from membench.case import DEFAULT_ENGINE, Case
 from membench.errors import InputError, MembenchError
 from membench.suite import Suite, load_suite
 from membench.version import __version__
@@ -44,6 +44,7 @@ Cases = Annotated[
 Baselines = Annotated[Path, typer.Option("--baselines", help="Folder of baselines.")]
 EngineName = Annotated[str, typer.Option("--engine", help="Engine that executes the converted network.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="torch threads while measuring.")]
+Device = Annotated[str, typer.Option("--device", help="Where the networks run, as torch names it: cpu, cuda, cuda:1.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 BASELINES = Path("baselines")
 
@@ -127,12 +128,13 @@ def list_cases(cases: Cases = None, as_json: AsJson = False) -> None:
 @app.command()
 def run(
     names: Annotated[list[str], typer.Argument(metavar="CASE...", help="Names of declared cases.")],
-    engine: EngineName = "memtorch",
+    engine: EngineName = DEFAULT_ENGINE,
     images: Annotated[int | None, typer.Option("--images", min=1, help="Measure so many images instead.")] = None,
     cases: Cases = None,
     baselines: Baselines = BASELINES,
     report: Annotated[Path | None, typer.Option("--report", help="Write records and a Markdown summary there.")] = None,
     threads: Threads = 1,
+    device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Measure cases and judge them against their baselines.
@@ -149,7 +151,7 @@ def run(
     store, outcomes = BaselineStore(baselines), []
     for case in chosen:
         with _bar(case.name) as tell:
-            outcomes.append(run_and_judge(case, engine, store, threads=threads, progress=tell))
+            outcomes.append(run_and_judge(case, engine, store, threads=threads, device=device, progress=tell))
     if report is not None:
         write_report(report, outcomes, engine)
     if as_json:
@@ -176,6 +178,30 @@ def _plain(outcome: Any) -> dict[str, Any]:
         "reason": outcome.verdict.reason,
         "record": record,
     }
+
+
+@app.command()
+def parity(
+    names: Annotated[list[str], typer.Argument(metavar="CASE...", help="Names of declared cases.")],
+    engine: EngineName = DEFAULT_ENGINE,
+    reference: Annotated[str, typer.Option("--reference", help="Engine that it should equal.")] = "memtorch",
+    images: Annotated[int, typer.Option("--images", min=1, help="How many images go through both.")] = 2,
+    cases: Cases = None,
+) -> None:
+    """Run a few images of cases on two engines, and compare them device by device and layer by layer.
+
+    Example: membench parity mnist5k-ideal mnist5k-worn
+    """
+    from membench.parity import compare
+
+    equal = True
+    for case in _chosen(_suite(cases), names, None):
+        with _bar(case.name) as tell:
+            found = compare(case, engine=engine, reference=reference, images=images, progress=tell)
+        print(found)
+        equal = equal and not found.faults
+    if not equal:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -241,7 +267,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @baseline_app.command("list")
-def baseline_list(engine: EngineName = "memtorch", baselines: Baselines = BASELINES) -> None:
+def baseline_list(engine: EngineName = DEFAULT_ENGINE, baselines: Baselines = BASELINES) -> None:
     """List the baselines of an engine with the reason for each.
 
     Example: membench baseline list
@@ -267,7 +293,7 @@ def baseline_list(engine: EngineName = "memtorch", baselines: Baselines = BASELI
 
 @baseline_app.command("show")
 def baseline_show(
-    name: Annotated[str, typer.Argument(metavar="CASE")], engine: EngineName = "memtorch", baselines: Baselines = BASELINES
+    name: Annotated[str, typer.Argument(metavar="CASE")], engine: EngineName = DEFAULT_ENGINE, baselines: Baselines = BASELINES
 ) -> None:
     """Print a baseline as JSON.
 
@@ -290,7 +316,7 @@ def baseline_update(
         Path | None,
         typer.Option("--from", help="Accept records of an earlier run (the folder given to --report) instead of measuring."),
     ] = None,
-    engine: EngineName = "memtorch",
+    engine: EngineName = DEFAULT_ENGINE,
     cases: Cases = None,
     baselines: Baselines = BASELINES,
     threads: Threads = 1,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from membench.case import Case
+from membench.case import DEFAULT_ENGINE, Case
 from membench.errors import MembenchError
 from membench.suite import Suite, load_suite
 
@@ -31,10 +31,16 @@ HEARTBEAT_S = 20.0
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("membench", "accuracy on memristive hardware")
     group.addoption(
-        "--membench-engine", default="memtorch", metavar="NAME", help="engine that executes the cases (default: memtorch)"
+        "--membench-engine",
+        default=DEFAULT_ENGINE,
+        metavar="NAME",
+        help=f"engine that executes the cases (default: {DEFAULT_ENGINE})",
     )
     group.addoption(
         "--membench-images", type=int, metavar="N", help="measure N images of each case; compared with its baseline's first N"
+    )
+    group.addoption(
+        "--membench-seeds", type=int, metavar="N", help="measure the first N seeds of each case; compared with its baseline's"
     )
     group.addoption(
         "--membench-case", action="append", default=[], metavar="NAME", help="run this case only (may be given again)"
@@ -43,6 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--membench-report", type=Path, metavar="DIR", help="write each record as JSON and a Markdown summary to DIR"
     )
     group.addoption("--membench-threads", type=int, default=1, metavar="N", help="torch threads while measuring (default: 1)")
+    group.addoption(
+        "--membench-device", default="cpu", metavar="NAME", help="where the networks run: cpu, cuda, cuda:1 (default: cpu)"
+    )
     group.addoption(
         "--membench-allow-skip",
         action="store_true",
@@ -53,7 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for option in ("images", "threads"):
+    for option in ("images", "seeds", "threads"):
         value = config.getoption(f"membench_{option}")
         if value is not None and value < 1:
             raise pytest.UsageError(f"--membench-{option} must be 1 or more, not {value}")
@@ -85,6 +94,27 @@ def membench_gate(request: pytest.FixtureRequest) -> Callable[[Case], None]:
     return check
 
 
+@pytest.fixture
+def membench_parity(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Run a few images of a declared case on MemTorch too: fails, naming the layer, unless this session's engine gives the same."""
+    gate: Gate = request.config.pluginmanager.get_plugin("membench-gate")  # type: ignore[assignment]
+
+    def check(name: str) -> None:
+        from membench.parity import REFERENCE, compare
+
+        case = next((case for case in gate.cases() if case.name == name), None)
+        if case is None:
+            pytest.skip(f"{name} is not among the cases chosen")
+        if gate.engine in (REFERENCE, "digital"):
+            pytest.skip(f"the engine {gate.engine} is not one that should equal {REFERENCE}")
+        with gate.progress(name) as progress:
+            found = compare(case, engine=gate.engine, progress=progress)
+        if found.faults:
+            pytest.fail(f"{'; '.join(found.faults)}\n{found}", pytrace=False)
+
+    return check
+
+
 class Gate:
     """One pytest session: which cases are expected, and what became of them."""
 
@@ -111,12 +141,12 @@ class Gate:
         return self._suite
 
     def cases(self) -> list[Case]:
-        """The declared cases, narrowed by --membench-case, on as many images as --membench-images says."""
-        chosen = self.config.getoption("membench_case")
-        images = self.config.getoption("membench_images")
+        """The declared cases, narrowed by --membench-case, --membench-images and --membench-seeds."""
+        option = self.config.getoption
+        chosen, images, seeds = option("membench_case"), option("membench_images"), option("membench_seeds")
         try:
             cases = [self.suite.get(name) for name in chosen] if chosen else list(self.suite)
-            return [case.replace(images=images) for case in cases] if images else cases
+            return [case.replace(images=images or case.images, seeds=case.seeds[:seeds]) for case in cases]
         except MembenchError as error:
             raise pytest.UsageError(str(error)) from error
 
@@ -125,8 +155,15 @@ class Gate:
         from membench.gate import run_and_judge
 
         store = BaselineStore(self.config.rootpath / self.config.getini("membench_baselines"))
-        with self._progress(case.name) as progress:
-            return run_and_judge(case, self.engine, store, threads=self.config.getoption("membench_threads"), progress=progress)
+        with self.progress(case.name) as progress:
+            return run_and_judge(
+                case,
+                self.engine,
+                store,
+                threads=self.config.getoption("membench_threads"),
+                device=self.config.getoption("membench_device"),
+                progress=progress,
+            )
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "membench_case" in metafunc.fixturenames:
@@ -212,7 +249,7 @@ class Gate:
             say.write_line(f"The gate is open: {len(outcomes) - skipped} cases are green{note}.", green=True, bold=True)
 
     @contextmanager
-    def _progress(self, name: str) -> Iterator[Callable[[str, int, int], None] | None]:
+    def progress(self, name: str) -> Iterator[Callable[[str, int, int], None] | None]:
         """Live progress past pytest's capture: a bar on a terminal, a line every 20 s elsewhere, nothing on xdist's workers."""
         capture = self.config.pluginmanager.get_plugin("capturemanager")
         if hasattr(self.config, "workerinput") or capture is None:
