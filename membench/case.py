@@ -16,6 +16,8 @@ from membench.plain import Integer, NonNegative, Number, Plain, Positive, Propor
 from membench.storage import canonical_json, sha256
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
+DEFAULT_ENGINE = "vectorized"  # what executes a case unless told otherwise
+
 _STAGES = tuple(Stage)
 
 Count = Annotated[Integer, Field(ge=1)]
@@ -132,8 +134,8 @@ class Case(Plain):
     conversion: Conversion
     thresholds: Thresholds
     nonidealities: Effects = ()
-    seeds: tuple[Annotated[Integer, Field(ge=0, lt=2**63)], ...] = (0, 1)
-    images: Count = 100
+    seeds: tuple[Annotated[Integer, Field(ge=0, lt=2**63)], ...] = (0, 1, 2, 3, 4)
+    images: Count = 1_000
     subset_seed: Annotated[Integer, Field(ge=0, lt=2**63)] = 0
     batch_size: Count = 20
     description: str = ""

@@ -58,26 +58,42 @@ def test_the_suite_covers_what_it_must() -> None:
 
 @pytest.mark.parametrize("case", list(SUITE), ids=lambda case: case.name)
 def test_every_declared_case_has_a_baseline_that_is_not_stale(case: Case) -> None:
-    baseline = STORE.get("memtorch", case.name)
+    baseline = STORE.get("vectorized", case.name)
     assert baseline is not None
     assert baseline.record.fingerprint == case.fingerprint
     assert len(baseline.reason.split()) > 3
 
 
-def test_no_baseline_is_left_of_a_case_that_is_gone() -> None:
-    assert set(STORE.cases("memtorch")) <= {case.name for case in SUITE}
+@pytest.mark.parametrize("engine", ["memtorch", "vectorized"])
+def test_no_baseline_is_left_of_a_case_that_is_gone(engine: str) -> None:
+    assert set(STORE.cases(engine)) <= {case.name for case in SUITE}
 
 
-def test_the_ideal_case_loses_no_more_than_a_point_on_500_images() -> None:
-    record = STORE.get("memtorch", "mnist5k-ideal").record  # type: ignore[union-attr]
+@pytest.mark.parametrize("name", STORE.cases("memtorch"))
+def test_what_memtorch_measured_is_the_beginning_of_a_case_that_is_declared(name: str) -> None:
+    """So that `--membench-engine memtorch` compares with it on as many images and seeds."""
+    native = STORE.get("memtorch", name).record.case  # type: ignore[union-attr]
+    declared = next(case for case in SUITE if case.name == name)
+    assert native.setup_fingerprint == declared.setup_fingerprint
+    assert native.images <= declared.images
+    assert set(native.seeds) <= set(declared.seeds)
+
+
+def test_cases_measure_a_thousand_images_on_five_seeds() -> None:
+    assert {len(case.seeds) for case in SUITE} == {5}
+    assert min(case.images for case in SUITE) == 1_000
+
+
+def test_the_ideal_case_loses_no_more_than_a_point_on_1000_images() -> None:
+    record = STORE.get("vectorized", "mnist5k-ideal").record  # type: ignore[union-attr]
     conversion = record.case.conversion
     assert (conversion.tile_shape, conversion.adc.bits, conversion.max_input_voltage) == ((64, 64), 8, 6.0)  # type: ignore[union-attr]
-    assert record.case.images == 500
+    assert record.case.images == 1_000
     assert record.measured.loss.estimate <= 1.0
 
 
 def test_an_input_limit_of_0_3_volt_loses_most_of_the_accuracy() -> None:
-    measured = STORE.get("memtorch", "mnist5k-miv-0.3v").record.measured  # type: ignore[union-attr]
+    measured = STORE.get("vectorized", "mnist5k-miv-0.3v").record.measured  # type: ignore[union-attr]
     assert measured.loss.estimate > 50
 
 
@@ -99,9 +115,7 @@ def test_ci_runs_the_command_that_the_readme_names() -> None:
     assert "make test" in readme
 
 
-@pytest.mark.parametrize("case", list(SUITE), ids=lambda case: case.name)
-def test_the_reduced_gate_can_be_compared_with_every_baseline(case: Case) -> None:
-    """`make test` measures 20 images of each case: a multiple of its batch, and no more than it has."""
-    assert "--membench-images=20" in (ROOT / "Makefile").read_text()
-    assert 20 % case.batch_size == 0
-    assert case.images >= 20
+def test_both_commands_run_the_whole_gate() -> None:
+    gates = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pytest benchmarks " in line]
+    assert len(gates) == 2
+    assert not any("--membench-images" in gate or "--membench-seeds" in gate for gate in gates)

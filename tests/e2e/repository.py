@@ -32,7 +32,7 @@ def declare(folder: Path, *cases: Case, conftest: str = "") -> None:
     (folder / "conftest.py").write_text(conftest)
 
 
-def accept(folder: Path, *cases: Case, engine: str = "memtorch") -> None:
+def accept(folder: Path, *cases: Case, engine: str = "vectorized") -> None:
     """Measure `cases` and make the records their baselines."""
     for case in cases:
         BaselineStore(folder / "baselines").update(run_case(case, engine), "measured for this test")

@@ -59,14 +59,14 @@ def test_run_update_run(call: Any, tmp_path: Path, case: Case) -> None:
     declare(tmp_path, case)
     assert call("run", "small").code == 1
     assert call("baseline", "update", "small", "--reason", "first measured for this test").code == 0
-    assert load(Baseline, tmp_path / "baselines/memtorch/small.json").reason == "first measured for this test"
+    assert load(Baseline, tmp_path / "baselines/vectorized/small.json").reason == "first measured for this test"
     green = call("run", "small", "--json")
     assert green.code == 0
     answered = json.loads(green.out)
     assert [(one["case"], one["verdict"]) for one in answered] == [("small", "PASS")]
     assert answered[0]["record"]["measured"]["digital_accuracy"] > 0.5
     assert "first measured for this test" in call("baseline", "list").out
-    assert json.loads(call("baseline", "show", "small").out)["record"]["engine"] == "memtorch"
+    assert json.loads(call("baseline", "show", "small").out)["record"]["engine"] == "vectorized"
 
 
 def test_a_baseline_is_accepted_from_an_earlier_run(call: Any, tmp_path: Path, case: Case) -> None:
@@ -130,7 +130,7 @@ def test_all_leaves_cases_without_data_as_they_are(
     answer = call("baseline", "update", "--all", "--reason", "all that can be measured here")
     assert answer.code == 0
     assert "absent: left as it is" in answer.err
-    assert [file.name for file in (tmp_path / "baselines/memtorch").iterdir()] == ["small.json"]
+    assert [file.name for file in (tmp_path / "baselines/vectorized").iterdir()] == ["small.json"]
 
 
 def test_train_then_find_it_trained(call: Any) -> None:
@@ -196,3 +196,24 @@ def test_two_baselines_are_measured_alike_by_both_ways_in(call: Any, tmp_path: P
     declare(tmp_path, case)
     accept(tmp_path, case)
     assert json.loads(call("run", "small", "--json").out)[0]["verdict"] == "PASS"
+
+
+def test_parity_prints_each_layer_and_ends_with_1_where_one_differs(
+    call: Any, tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(tmp_path, case)
+    out = call("parity", "small").out
+    assert "small: vectorized against memtorch" in out
+    assert out.count("equal") == 2
+    monkeypatch.setattr("membench.parity.DEVICE_TOLERANCE", -1.0)
+    answer = call("parity", "small")
+    assert answer.code == 1
+    assert "conductances differ" in answer.out
+
+
+def test_a_device_that_is_not_here_is_an_error_of_the_case(call: Any, tmp_path: Path, case: Case) -> None:
+    declare(tmp_path, case)
+    answer = call("run", "small", "--device", "gpu", "--json")
+    assert answer.code == 1
+    assert json.loads(answer.out)[0]["verdict"] == "ERROR"
+    assert "The device 'gpu' cannot be used here" in json.loads(answer.out)[0]["reason"]

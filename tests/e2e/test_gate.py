@@ -33,7 +33,7 @@ def test_green(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
     assert result.ret == 0
     assert verdicts(result) == {"one": "PASS", "two": "PASS"}
     result.stdout.fnmatch_lines(["*loss, points*", "*The gate is open: 2 cases are green.*"])
-    assert load(Record, pytester.path / "out/records/memtorch/one.json").case == pair[0]
+    assert load(Record, pytester.path / "out/records/vectorized/one.json").case == pair[0]
     assert "| one " in (pytester.path / "out/summary.md").read_text()
     assert 'tests="2"' in (pytester.path / "junit.xml").read_text()
 
@@ -43,25 +43,24 @@ def test_no_baseline_is_red_and_says_how_to_accept(pytester: pytest.Pytester, ca
     result = gate(pytester)
     assert result.ret == 1
     assert verdicts(result) == {"small": "NO_BASELINE"}
-    result.stdout.fnmatch_lines(["*membench baseline update small --engine memtorch --reason*"])
+    result.stdout.fnmatch_lines(["*membench baseline update small --engine vectorized --reason*"])
 
 
 def test_a_mapping_that_is_scaled_in_one_layer_is_red(
     pytester: pytest.Pytester, pair: tuple[Case, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change on purpose: after tuning, the conductances of one layer are 0.9 of what they were. No image need flip."""
-    from membench.engines.memtorch import MemTorchNetwork
+    from membench.engines.vectorized import VectorizedNetwork
 
     declare(pytester.path, *pair)
     accept(pytester.path, *pair)
-    tune = MemTorchNetwork.tune
+    tune = VectorizedNetwork.tune
 
-    def scaled(self: MemTorchNetwork, *arguments: object) -> None:
+    def scaled(self: VectorizedNetwork, *arguments: object) -> None:
         tune(self, *arguments)  # type: ignore[arg-type]
-        for crossbar in self._converted["0"][1].crossbars:
-            crossbar.conductance_matrix = 0.9 * crossbar.conductance_matrix
+        self.network.get_submodule("0").conductance.mul_(0.9)
 
-    monkeypatch.setattr(MemTorchNetwork, "tune", scaled)
+    monkeypatch.setattr(VectorizedNetwork, "tune", scaled)
     result = gate(pytester)
     assert result.ret == 1
     assert verdicts(result) == {"one": "REGRESSED", "two": "REGRESSED"}
@@ -97,7 +96,7 @@ def test_fewer_images_are_compared_with_the_beginning_of_the_baseline(pytester: 
 def test_a_baseline_that_was_tampered_with_is_red(pytester: pytest.Pytester, pair: tuple[Case, Case], edit: str) -> None:
     declare(pytester.path, pair[1])
     accept(pytester.path, *pair)
-    file = pytester.path / "baselines/memtorch/two.json"
+    file = pytester.path / "baselines/vectorized/two.json"
     text = file.read_text()
     if edit == "accuracy":
         content = json.loads(text)
@@ -130,19 +129,19 @@ def test_missing_data_skip_with_the_command_and_are_red_unless_allowed(
 def test_a_crash_in_one_case_is_its_verdict_and_the_rest_goes_on(
     pytester: pytest.Pytester, pair: tuple[Case, Case], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from membench.engines.memtorch import MemTorchNetwork
+    from membench.engines.vectorized import VectorizedNetwork
 
     declare(pytester.path, *pair)
     accept(pytester.path, *pair)
-    infer = MemTorchNetwork.infer
+    infer = VectorizedNetwork.infer
     calls = iter(range(1000))
 
-    def crash(self: MemTorchNetwork, images: object) -> object:
+    def crash(self: VectorizedNetwork, images: object) -> object:
         if next(calls) == 0:
             raise ZeroDivisionError("a bug in a simulator")
         return infer(self, images)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(MemTorchNetwork, "infer", crash)
+    monkeypatch.setattr(VectorizedNetwork, "infer", crash)
     result = gate(pytester)
     assert (result.ret, verdicts(result)) == (1, {"one": "ERROR", "two": "PASS"})
     result.stdout.fnmatch_lines(["*ZeroDivisionError: a bug in a simulator (at *"])
@@ -224,21 +223,21 @@ def test_two_workers_give_what_one_process_gives(pytester: pytest.Pytester, pair
     result.assert_outcomes(passed=2)
     assert (result.ret, verdicts(result)) == (0, {"one": "PASS", "two": "PASS"})
     for case in pair:
-        baseline = load(Baseline, pytester.path / f"baselines/memtorch/{case.name}.json")
-        record = load(Record, pytester.path / f"out/records/memtorch/{case.name}.json")
+        baseline = load(Baseline, pytester.path / f"baselines/vectorized/{case.name}.json")
+        record = load(Record, pytester.path / f"out/records/vectorized/{case.name}.json")
         assert record.measured.model_dump_json() == baseline.record.measured.model_dump_json()
 
 
 def test_a_case_whose_worker_dies_is_an_error(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
     killer = """
 import os
-from membench.engines.memtorch import MemTorchEngine
-convert = MemTorchEngine.convert
+from membench.engines.vectorized import VectorizedEngine
+convert = VectorizedEngine.convert
 def dies(self, model, conversion, plan, fabrication, seed, progress):
     if len(os.environ.get("PYTEST_CURRENT_TEST", "").split("[one]")) > 1:
         os._exit(9)
     return convert(self, model, conversion, plan, fabrication, seed, progress)
-MemTorchEngine.convert = dies
+VectorizedEngine.convert = dies
 """
     declare(pytester.path, *pair, conftest=TINY + killer)
     accept(pytester.path, *pair)
@@ -250,6 +249,6 @@ MemTorchEngine.convert = dies
 def test_a_record_kept_in_a_report_can_be_loaded_and_saved_again(pytester: pytest.Pytester, case: Case) -> None:
     declare(pytester.path, case)
     gate(pytester, "--membench-report=out")
-    file = pytester.path / "out/records/memtorch/small.json"
+    file = pytester.path / "out/records/vectorized/small.json"
     again = save(load(Record, file), pytester.path / "again.json")
     assert again.read_bytes() == file.read_bytes()
