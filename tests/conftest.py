@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import tiny  # noqa: F401 - registers the network of that name
 
@@ -15,6 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MEMBENCH_DATA") or ROOT.parent / "shared" / "data")
 
 pytest_plugins = ["pytester"]
+
+# The same examples in every run: what CI finds, a developer finds.
+hypothesis.settings.register_profile("membench", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("membench")
 
 
 @pytest.fixture(scope="session", autouse=True)
