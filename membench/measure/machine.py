@@ -10,6 +10,7 @@ from importlib import metadata
 import psutil
 import torch
 
+from membench.arrays import kernel_in_use
 from membench.record import Provenance
 from membench.version import __version__
 
@@ -45,6 +46,7 @@ def provenance(device: str = "cpu") -> Provenance:
             "system": f"{platform.system()} {platform.machine()}",
             "processor": processor(),
             "cores": str(os.cpu_count()),
+            "kernel": "C++" if kernel_in_use() else "plain torch",
             "device": device if device == "cpu" else f"{device}: {torch.cuda.get_device_name(device)}",
             "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
         },
