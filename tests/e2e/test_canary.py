@@ -21,7 +21,7 @@ def test_parity(membench_parity):
 def canary(pytester: pytest.Pytester, case: Case, *options: str) -> pytest.RunResult:
     declare(pytester.path, case)
     (pytester.path / "benchmarks" / "test_accuracy.py").unlink()
-    (pytester.path / "benchmarks" / "test_parity.py").write_text(CANARY)
+    (pytester.path / "benchmarks" / "test_canary_of_a_user.py").write_text(CANARY)
     return pytester.runpytest_inprocess("benchmarks", "-p", "no:cacheprovider", "-rs", *options)
 
 
