@@ -4,6 +4,8 @@ Mapping is MemTorch's own routine and devices are drawn from the same random num
 and r_off are arrays from the start, and a layer's product is one pass (membench/arrays). What differs from MemTorch, all of it:
 
 - The last bits of a product: rows are summed in their order here, in the order of a BLAS routine there.
+- Without an ADC an image beyond the input limit is scaled after the product. MemTorch scales before it and rounds each voltage, so
+  that 0 V may become 1e-8 V: seen only where no position of the kernel sees the large inputs.
 - Conv3d works, with the word lines of all its input channels on one pair of crossbars, as in Conv2d. Kernels, strides and
   dilations may differ from axis to axis.
 - The mends of membench/engines/memtorch.py hold here too.
