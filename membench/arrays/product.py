@@ -73,9 +73,13 @@ class Product:
             return x.new_empty(0, self._geometry.outputs, *size)
         if not self._tiled:
             return self._finished(self._exact(x)) if self._adc is not None else self._exact(x)
-        assert self._adc is not None
-        kernel = kernel_in_use() if x.device.type == "cpu" and self._adc.method == "linear" else None
+        kernel = self._kernel(x)
         return self._native(x, kernel) if kernel is not None else self._plain(x)
+
+    def _kernel(self, x: Tensor) -> Kernel | None:
+        """The C++ kernel where it has this ADC, on the CPU; else plain torch does the work."""
+        assert self._adc is not None
+        return kernel_in_use() if x.device.type == "cpu" and self._adc.method == "linear" else None
 
     def _out(self, x: Tensor) -> tuple[int, ...]:
         """Size of the output, known after the first image of a size."""
@@ -123,7 +127,7 @@ class Product:
         assert self._adc is not None
         vectors = 1 if self._one_range else len(raw)
         length = raw.numel() // vectors
-        kernel = kernel_in_use() if raw.device.type == "cpu" and self._adc.method == "linear" else None
+        kernel = self._kernel(raw)
         if kernel is not None and rank_of(self._adc, length) == 0:
             flat = raw.contiguous().view(*raw.shape[:2], -1)
             kernel.convert(flat, vectors, self._adc.bits, self._bias, log2_tolerance(), *self._scalars)

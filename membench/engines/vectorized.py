@@ -52,18 +52,18 @@ class VectorizedNetwork(Converted):
         self.network = network
         self._conversion = conversion
         self._converted = converted
+        self._resistances = conversion.device.r_on, conversion.device.r_off
         self.layers = tuple(_describe(planned, layer) for planned, layer in converted.values())
 
     def targets(self) -> tuple[Crossbar, ...]:
         low, high = self._conversion.device.conductance_range
-        resistances = self._conversion.device.r_on, self._conversion.device.r_off
         found = []
         for name, (_, layer) in self._converted.items():
             real = layer.tiling.real().numpy()
             for index, matrix in enumerate(layer.matrices(map_weights(layer.weight.cpu(), self._conversion))):
                 wanted = np.where(real, layer.tiling.cut(matrix).double().numpy().clip(low, high), low)
                 ends = np.broadcast_to(low, real.shape), np.broadcast_to(high, real.shape)
-                found.append(Crossbar(name, index, wanted, *ends, real, resistances))
+                found.append(Crossbar(name, index, wanted, *ends, real, self._resistances))
         return tuple(found)
 
     def crossbars(self) -> tuple[Crossbar, ...]:
@@ -91,13 +91,14 @@ class VectorizedNetwork(Converted):
         """The crossbars of one layer, copied."""
         _, layer = self._converted[name]
         shape, real = layer.conductance.shape, layer.tiling.real().numpy()
-        resistances = self._conversion.device.r_on, self._conversion.device.r_off
 
         def ends(limit: Tensor) -> Array:
             return np.broadcast_to(limit.double().cpu().numpy(), shape)
 
         now, low, high = layer.conductance.double().cpu().numpy(), ends(layer.conductance_min), ends(layer.conductance_max)
-        return [Crossbar(name, index, now[index], low[index], high[index], real, resistances) for index in range(shape[0])]
+        return [
+            Crossbar(name, index, now[index], low[index], high[index], real, self._resistances) for index in range(shape[0])
+        ]
 
 
 def _describe(planned: PlannedLayer, layer: MemristiveLayer) -> LayerInfo:
@@ -176,9 +177,8 @@ class VectorizedEngine(Engine):
 def _sampled(layer: MemristiveLayer, effect: Variability, conversion: Conversion, seed: int) -> tuple[Tensor, Tensor]:
     """1 / r_off and 1 / r_on of each device, from the numbers that MemTorch draws when it makes the layer with this seed."""
     generator = torch.Generator().manual_seed(seed)
-    torch.rand(
-        layer.weight.numel() + layer.tiling.columns, generator=generator
-    )  # MemTorch's layer draws weights and a bias first
+    # MemTorch's layer draws weights and a bias first.
+    torch.rand(layer.weight.numel() + layer.tiling.columns, generator=generator)
     lognormal = effect.distribution == "lognormal"
     r_off = Resistance(conversion.device.r_off, effect.r_off_sigma, lognormal, effect.minimum)
     r_on = Resistance(conversion.device.r_on, effect.r_on_sigma, lognormal, effect.minimum)
