@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    Strict,
+    ValidationError,
+    model_serializer,
+)
 
 from membench.errors import InputError
 
 # Strict numbers: True is no integer, "8" is no number, and neither NaN nor an infinity is a value of any field.
+Flag = Annotated[bool, Strict()]
 Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]  # -0.0 is 0.0
 Positive = Annotated[Number, Field(gt=0)]
@@ -38,17 +48,30 @@ def explain(error: ValidationError, what: str, known: Mapping[str, Any]) -> str:
 class Plain(BaseModel):
     """A frozen pydantic model without silently ignored fields.
 
+    Attributes:
+        later: fields that a class was given after its first release, each with the value at which all is as it was before (its
+            default). Such a field is not written at that value, so that old files and fingerprints stay what they are.
+
     Raises:
         InputError: when a field is unknown, missing or out of its range. Its message names every faulty field.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", validate_default=True)
+    later: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, **data: Any) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
             raise InputError(explain(error, self._title(data), type(self).model_fields)) from None
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = handler(self)
+        for name, neutral in self.later.items():
+            if getattr(self, name) == neutral:
+                fields.pop(name, None)
+        return fields
 
     def replace(self, **changes: Any) -> Self:
         """A copy with other fields, validated anew."""
