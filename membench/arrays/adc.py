@@ -45,6 +45,20 @@ def step_of(top: Tensor, bits: int) -> Tensor:
     return ((power + 127) << 23).view(torch.float32)
 
 
+def fixed_step(full_scale: float, bits: int) -> tuple[float, float]:
+    """The step of a linear ADC for a range from -full_scale to full_scale amperes, and its inverse, both in single precision."""
+    step = np.float32(full_scale) / np.float32(2 ** (bits - 1))
+    return float(step), float(np.float32(1) / step)
+
+
+def quantised_fixed(currents: Tensor, full_scale: float, bits: int) -> Tensor:
+    """Currents after a linear ADC whose range does not depend on them."""
+    step, inverse = fixed_step(full_scale, bits)
+    bound = 2.0 ** (bits - 1)
+    # Multiplied, not divided, as the C++ kernel does: both give the same codes.
+    return (currents * inverse).add_(0.5).floor_().clamp_(-bound, bound - 1).mul_(step)
+
+
 def quantised(currents: Tensor, dims: tuple[int, ...], adc: ADC, *, length: int, zero_padding: bool) -> Tensor:
     """Each vector of currents after its ADC.
 
@@ -81,3 +95,22 @@ def _ranked(magnitudes: Tensor, dims: tuple[int, ...], rank: int) -> Tensor:
     if rank >= flat.shape[-1]:
         return magnitudes.new_zeros(size)
     return flat.topk(rank + 1, dim=-1).values[..., rank].reshape(size)
+
+
+def clipped(currents: Tensor, dims: tuple[int, ...], adc: ADC, *, length: int, zero_padding: bool) -> Tensor:
+    """Which currents lie beyond the codes of `quantised`, and so come out smaller than rounding alone makes them; bool."""
+    low, high = currents.amin(dims, keepdim=True), currents.amax(dims, keepdim=True)
+    if zero_padding:
+        low, high = low.clamp(max=0), high.clamp(min=0)
+    rank = rank_of(adc, length)
+    top = torch.maximum(high, -low) if rank == 0 else _ranked(currents.abs(), dims, rank)
+    linear = adc.method == "linear"
+    values, bits = (currents, adc.bits) if linear else (currents.abs().log().clamp(min=1e-20), adc.bits - 1)
+    code, bound = torch.floor(values / step_of(top, adc.bits) + 0.5), 2.0 ** (bits - 1)
+    return ((code < -bound) | (code > bound - 1)) & (low != high)
+
+
+def clipped_fixed(currents: Tensor, step: float, bits: int) -> Tensor:
+    """Which currents lie beyond the codes of `quantised_fixed`; bool."""
+    code, bound = torch.floor(currents / step + 0.5), 2.0 ** (bits - 1)
+    return (code < -bound) | (code > bound - 1)

@@ -60,6 +60,10 @@ class LayerShape(ctypes.Structure):
         ("range", ctypes.c_float),
         ("gain", ctypes.c_float),
         ("offset", ctypes.c_float),
+        ("step", ctypes.c_float),
+        ("deviation", ctypes.c_float),
+        ("seed", ctypes.c_int64),
+        ("first", ctypes.c_int64),
     )
 
 
@@ -77,13 +81,21 @@ class Kernel:
     _library: ctypes.CDLL
 
     def product(
-        self, shape: LayerShape, x: Tensor, weights: Tensor, bias: Tensor | None, tolerance: Tensor, out: Tensor
+        self,
+        shape: LayerShape,
+        x: Tensor,
+        weights: Tensor,
+        bias: Tensor | None,
+        tolerance: Tensor,
+        out: Tensor,
+        variances: Tensor | None = None,
     ) -> None:
         """See `membench_product` in kernel.cpp. All tensors are contiguous and on the CPU."""
         self._library.membench_product(
             ctypes.byref(shape),
             _at(x),
             _at(weights),
+            _at(variances),
             _at(bias),
             _at(tolerance),
             _at(out),
@@ -91,7 +103,15 @@ class Kernel:
         )
 
     def convert(
-        self, y: Tensor, vectors: int, bits: int, bias: Tensor | None, tolerance: Tensor, gain: float, offset: float
+        self,
+        y: Tensor,
+        vectors: int,
+        bits: int,
+        bias: Tensor | None,
+        tolerance: Tensor,
+        gain: float,
+        offset: float,
+        step: float = 0.0,
     ) -> None:
         """See `membench_convert`: `y` (images, columns, positions), in place, one range for each of `vectors` equal parts."""
         images, columns, positions = y.shape
@@ -102,8 +122,28 @@ class Kernel:
             ctypes.c_float(gain),
             ctypes.c_float(offset),
             _at(bias),
+            ctypes.c_float(step),
             ctypes.c_int64(torch.get_num_threads()),
         )
+
+    def disturb(self, y: Tensor, variances: Tensor, deviation: float, seed: int, first: int) -> None:
+        """See `membench_disturb`: both tensors (images, columns, positions), `y` in place."""
+        self._library.membench_disturb(
+            _at(y),
+            _at(variances),
+            *(ctypes.c_int64(n) for n in y.shape),
+            ctypes.c_float(deviation),
+            ctypes.c_int64(signed(seed)),
+            ctypes.c_int64(first),
+            ctypes.c_int64(torch.get_num_threads()),
+        )
+
+    def philox(self, counters: Tensor, seed: int) -> Tensor:
+        """Four words for each counter, (n, 4), as int64; for tests."""
+        given = counters.to(torch.uint32).contiguous()
+        words = torch.empty_like(given)
+        self._library.membench_philox(_at(given), ctypes.c_int64(len(given)), ctypes.c_int64(signed(seed)), _at(words))
+        return words.to(torch.int64)
 
     def stream(self, seed: int) -> Stream:
         """The numbers that torch's CPU generator gives after `manual_seed(seed)`."""
@@ -208,6 +248,11 @@ def _processor() -> str:
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
     return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+def signed(seed: int) -> int:
+    """The lower 64 bits of a seed as C++ takes them."""
+    return (seed + 2**63) % 2**64 - 2**63
 
 
 def _at(tensor: Tensor | None) -> ctypes.c_void_p | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -223,3 +223,100 @@ def test_bit_lines_of_zero_that_were_left_out_count(currents: Tensor, bits: int,
     adc = ADC(bits=bits, overflow_rate=rate, method=method)
     found = quantised(currents, (0,), adc, length=len(currents) + more, zero_padding=True)
     assert torch.equal(found, memtorchs(torch.cat([currents, torch.zeros(more)]), adc)[: len(currents)])
+
+
+# --- a fixed range -----------------------------------------------------------------------------------------------------------
+
+
+def by_numpy(currents: Tensor, full_scale: float, bits: int) -> Tensor:
+    """Each operation in single precision."""
+    one, half, bound = np.float32(1), np.float32(0.5), np.float32(2 ** (bits - 1))
+    step = np.float32(full_scale) / bound
+    codes = np.clip(np.floor(currents.numpy() * (one / step) + half), -bound, bound - one)
+    return torch.from_numpy(codes * step)
+
+
+def unit_product(rows: int, columns: int, bits: int, full_scale: float, *, tiled: bool, rate: float = 0.0) -> Product:
+    """A fully connected layer that passes its first `columns` inputs on as currents, on one row of tiles or on one crossbar."""
+    tiling = Tiling(rows, columns, (rows, 3) if tiled else None)
+    hardware = Hardware(Geometry(rows, columns), tiling, ADC(bits=bits, overflow_rate=rate), None, full_scale)
+    unit = tiling.cut(torch.eye(rows, columns))
+    if tiled:
+        unit = torch.where(tiling.real(), unit, torch.tensor(5.0))  # currents of padding bit lines, which must not matter
+    return Product(hardware, unit, torch.tensor(1.0), torch.tensor(0.0), None, 2**20)
+
+
+def four_ways(product: Callable[[bool], Product], x: Tensor) -> Iterator[tuple[str, Tensor]]:
+    for tiled in (True, False):
+        made = product(tiled)
+        for choice in ("cpp", "torch") if kernel_in_use() else ("torch",):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("MEMBENCH_KERNEL", choice)
+                yield f"{choice}, {'tiled' if tiled else 'untiled'}", made(x)
+
+
+full_scales = st.one_of(st.floats(1e-9, 1e-2), st.sampled_from([1e-4, 2.0**-10, 3.0]))
+
+
+@given(
+    st.integers(1, 9),
+    st.integers(1, 70),
+    bits,
+    full_scales,
+    st.sampled_from([0.3, 1.0, 4.0]),
+    st.integers(0, 1000),
+    st.sampled_from([0.0, 0.4]),
+)
+@many
+def test_a_fixed_range_gives_numpys_codes_in_all_four_ways(
+    length: int, vectors: int, bits: int, full_scale: float, spread: float, seed: int, rate: float
+) -> None:
+    """Within the range, at both of its ends and beyond; constant vectors too, and whatever the overflow rate."""
+    drawn = torch.rand(vectors, length, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    currents = drawn * spread * full_scale
+    step = float(np.float32(full_scale)) / 2 ** (bits - 1)
+    currents[0] = full_scale / 3  # a constant vector
+    currents[-1, 0] = (seed % 2**bits - 2 ** (bits - 1) + 0.5) * step  # between two codes
+    wanted = by_numpy(currents, full_scale, bits)
+    for name, found in four_ways(
+        lambda tiled: unit_product(length, length, bits, full_scale, tiled=tiled, rate=rate), currents
+    ):
+        assert torch.equal(found, wanted), name
+
+
+@pytest.mark.parametrize("bits", [2, 8, 16])
+def test_a_fixed_range_clips_at_both_ends(bits: int) -> None:
+    """The range is not symmetric: its lower end is -full_scale, its upper end one step below full_scale."""
+    full_scale = 3e-4
+    step = np.float32(full_scale) / np.float32(2 ** (bits - 1))
+    currents = tensor([-1e3, -2 * full_scale, -full_scale, full_scale, 2 * full_scale, 1e3])[:, None]
+    highest = float((np.float32(2 ** (bits - 1)) - np.float32(1)) * step)
+    lowest = -float(np.float32(full_scale))
+    for name, found in four_ways(lambda tiled: unit_product(1, 1, bits, full_scale, tiled=tiled), currents):
+        assert found.flatten().tolist() == [lowest, lowest, lowest, highest, highest, highest], name
+
+
+def test_a_fixed_range_does_not_depend_on_the_currents() -> None:
+    """Neither on other images nor on other columns nor on the largest of a vector."""
+    x = torch.randn(40, 7, generator=torch.Generator().manual_seed(0)) * 1e-4
+    larger = torch.cat([x[:20], x[20:] * 1000])
+    larger[:, 6] = 1.0
+    for tiled in (True, False):
+        product = unit_product(7, 7, 5, 2e-4, tiled=tiled)
+        assert torch.equal(product(larger)[:20, :6], product(x)[:20, :6])
+
+
+@pytest.mark.parametrize("tiled", [True, False])
+def test_the_step_of_a_fixed_range_is_known_beforehand(tiled: bool) -> None:
+    hardware = Hardware(Geometry(4, 3), Tiling(4, 3, (2, 2) if tiled else None), ADC(bits=6), None, 3e-4)
+    one = Product(hardware, torch.rand(hardware.tiling.shape), torch.tensor(-7.0), torch.tensor(0.5), None, 2**20)
+    wanted = 7 * float(np.float32(3e-4) / np.float32(32))
+    assert one.largest_step(torch.rand(2, 4)) == one.largest_step(torch.zeros(2, 4)) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_a_layer_without_an_adc_has_no_range() -> None:
+    x, weights = torch.rand(5, 4), torch.rand(4, 3)
+    hardware = Hardware(Geometry(4, 3), Tiling(4, 3, None), None, None, 1e-9)
+    product = Product(hardware, weights, torch.tensor(1.0), torch.tensor(0.0), None, 2**20)
+    torch.testing.assert_close(product(x), x @ weights)
+    assert product.largest_step(x) == 0

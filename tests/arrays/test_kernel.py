@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import os
 import platform
 import re
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from membench import ADC, Conversion
 from membench.arrays import MemristiveLayer, kernel_in_use, kernel_problem
 from membench.arrays.kernel import _FLAGS, _SOURCE, _VARIANTS, Kernel, _load
+from membench.arrays.product import Product
 from membench.errors import InputError
 from membench.runtime import pinned_threads
 
@@ -424,6 +426,74 @@ def test_the_kernel_for_any_processor_rounds_alike_but_for_fused_operations(tmp_
         layer, x = layer_of(digital, whole=False, adc=ADC(bits=16)), torch.randn(shape)
         wanted = outputs(layer, x, built(own_cache))
         torch.testing.assert_close(outputs(layer, x, other), wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
+
+
+def with_range(layer: MemristiveLayer, full_scale: float) -> MemristiveLayer:
+    layer.hardware = dataclasses.replace(layer.hardware, full_scale=full_scale)
+    return layer
+
+
+@needs_compiler
+@given(layers(), st.booleans(), st.integers(0, 1000), st.floats(1e-6, 1e-2), st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_plain_torch_gives_the_same_for_any_layer_of_a_fixed_range(
+    own_cache: Path,
+    made: tuple[nn.Module, tuple[int, ...], dict[str, object]],
+    padding: bool,
+    seed: int,
+    full_scale: float,
+    whole: bool,
+) -> None:
+    digital, shape, fields = made
+    fields = {**fields, "tile_shape": None} if whole else fields
+    layer = with_range(layer_of(digital, padding=padding, seed=seed, **fields), full_scale)
+    x = inputs_of(shape, seed)
+    assert torch.equal(outputs(layer, x, built(own_cache)), outputs(layer, x))
+
+
+@needs_compiler
+@each
+def test_each_tile_of_a_fixed_range_is_quantised_on_its_own(
+    digital: nn.Module, shape: tuple[int, ...], own_cache: Path
+) -> None:
+    """Against tile rows that are cut out, multiplied and quantised by hand."""
+    layer, x = with_range(layer_of(digital), 1e-4), inputs_of(shape)
+    step = torch.tensor(1e-4) / 2**5
+    matrix = layer.tiling.joined(layer.conductance[0] - layer.conductance[1])[:, : layer.tiling.columns]
+    total: Tensor | float = 0.0
+    for first in range(0, layer.tiling.rows, 8):
+        part = torch.zeros_like(matrix)
+        part[first : first + 8] = matrix[first : first + 8]
+        currents = layer.geometry.multiply(x, layer.geometry.kernel_of(part), None)
+        total = total + ((currents * (1 / step) + 0.5).floor().clamp(-32, 31) * step)
+    assert isinstance(total, Tensor)
+    bias = 0 if layer.bias is None else layer.bias.view(-1, *[1] * layer.geometry.dimensions)
+    found = outputs(layer, x, built(own_cache))
+    assert torch.equal(found, total * layer.gain + layer.offset + bias)
+    assert len(found.unique()) > 3
+
+
+# Vector registers of each processor hold other positions; the numbers of a place stay what they are.
+@needs_compiler
+@x86
+def test_read_noise_is_the_same_on_every_processor(tmp_path: Path, own_cache: Path) -> None:
+    def noisy(kernel: Kernel, digital: nn.Module, shape: tuple[int, ...], bits: int) -> tuple[Tensor, float]:
+        layer, x = layer_of(digital, whole=False), torch.randn(shape, generator=torch.Generator().manual_seed(2))
+        hardware = dataclasses.replace(layer.hardware, adc=ADC(bits=bits))
+        variance = (layer.conductance[0] * 0.1) ** 2
+        difference = layer.conductance[0] - layer.conductance[1]
+        product = Product(hardware, difference, layer.gain, layer.offset, None, 2**20, (variance, 77))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("membench.arrays.product.kernel_in_use", lambda: kernel)
+            return product(x, 5), layer.tiling.counts[0] * product.largest_step(x)
+
+    (tmp_path / "narrow").mkdir()
+    narrow, any_processor = variant(tmp_path / "narrow", "-mavx2", "-mfma", "-fopenmp"), variant(tmp_path)
+    for digital, shape in VARIETY:
+        wanted, step = noisy(built(own_cache), digital, shape, 16)
+        assert torch.equal(noisy(narrow, digital, shape, 16)[0], wanted)
+        found = noisy(any_processor, digital, shape, 16)[0]
+        torch.testing.assert_close(found, wanted, rtol=0, atol=step + 1e-4 * float(wanted.abs().max()))
 
 
 # --- random numbers ----------------------------------------------------------------------------------------------------------
