@@ -8,15 +8,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from membench.case import ADC, Case, Conversion, Scheme, Thresholds, Tuning
+from membench.case import ADC, DAC, Case, Conversion, InputScaling, Scheme, Thresholds, Tuning, UnusualOrderWarning
 from membench.devices import VTEAM, DataDriven, DataDriven2021, LinearIonDrift, StanfordPKU
 from membench.errors import MembenchError
-from membench.nonidealities import ConductanceDrift, DeviceFaults, Endurance, Retention, Variability
+from membench.nonidealities import (
+    ConductanceDrift,
+    DeviceFaults,
+    Endurance,
+    FiniteConductanceStates,
+    LineResistance,
+    NonLinear,
+    ProgrammingError,
+    ReadNoise,
+    Retention,
+    Variability,
+    WriteVerify,
+)
 from membench.profiles import STUDY_DEVICE, Profile, profile
 from membench.version import __version__
 
 __all__ = [
     "ADC",
+    "DAC",
     "STUDY_DEVICE",
     "VTEAM",
     "Case",
@@ -26,15 +39,23 @@ __all__ = [
     "DataDriven2021",
     "DeviceFaults",
     "Endurance",
+    "FiniteConductanceStates",
+    "InputScaling",
+    "LineResistance",
     "LinearIonDrift",
     "MembenchError",
+    "NonLinear",
     "Profile",
+    "ProgrammingError",
+    "ReadNoise",
     "Retention",
     "Scheme",
     "StanfordPKU",
     "Thresholds",
     "Tuning",
+    "UnusualOrderWarning",
     "Variability",
+    "WriteVerify",
     "__version__",
     "convert",
     "profile",

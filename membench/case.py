@@ -4,15 +4,17 @@ result."""
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from membench.devices import VTEAM, AnyDevice
 from membench.effect import Effects, Stage
 from membench.errors import InputError
-from membench.plain import Integer, NonNegative, Number, Plain, Positive, Proportion
+from membench.plain import Flag, Integer, NonNegative, Number, Plain, Positive, Proportion
 from membench.storage import canonical_json, sha256
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
@@ -33,19 +35,67 @@ class Scheme(StrEnum):
 class ADC(Plain):
     """The converter at the foot of each tile's columns.
 
-    The range is taken afresh from each vector of partial sums, as MemTorch does (Quantize.py, quantize.h):
-    delta = 2^(1 - bits + ceil(log2(max|y| + 1e-12))), y -> clamp(round(y / delta), -2^(bits-1), 2^(bits-1) - 1) delta.
+    With the range `vector` it is taken afresh from each vector of partial sums, as MemTorch does (Quantize.py, quantize.h):
+    delta = 2^(1 - bits + ceil(log2(max|y| + 1e-12))), y -> clamp(round(y / delta), -2^(bits-1), 2^(bits-1) - 1) delta. No converter
+    works so: it would have to know a vector before it converts it. With a fixed range, delta = range / 2^(bits-1).
 
     Attributes:
         bits: resolution, 2 to 16. (MemTorch fails on 1 bit.)
         method: `linear`, or `log`, which quantises log|y|. MemTorch's log clamps log|y| to 0 from below, so it keeps nothing
             but the sign of a current below 1 A.
-        overflow_rate: proportion of the values that may lie beyond the range, 0 to 1.
+        overflow_rate: proportion of the values that may lie beyond the range, 0 to 1: of each vector, or, where the range is
+            calibrated, of the currents seen then.
+        range: `vector`; `calibrated`: one range a layer, fixed once from the currents that `calibration_images` of the training
+            set cause; or the largest current itself, the same for every layer, in amperes.
+        calibration_images: how many.
     """
 
+    later: ClassVar[Mapping[str, Any]] = {"range": "vector", "calibration_images": 64}
     bits: Annotated[Integer, Field(ge=2, le=16)]
     method: Literal["linear", "log"] = "linear"
     overflow_rate: Proportion = 0.0
+    range: Literal["vector", "calibrated"] | Positive = "vector"
+    calibration_images: Count = 64
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the range does not depend on the vector."""
+        return self.range != "vector"
+
+    @model_validator(mode="after")
+    def _range_fits(self) -> Self:
+        if self.fixed and self.method != "linear":
+            raise InputError(
+                "ADC: a fixed range belongs to method='linear'; the log converter takes its range from each vector."
+            )
+        if not isinstance(self.range, str) and self.overflow_rate:
+            raise InputError("ADC: with a range in amperes nothing is left for overflow_rate to decide; leave it out.")
+        return self
+
+
+class DAC(Plain):
+    """The converter that drives the word lines.
+
+    Voltages become the nearest of 2^bits - 1 levels, evenly spaced from -max_input_voltage to max_input_voltage, 0 V among them.
+
+    Attributes:
+        bits: resolution, 2 to 16.
+    """
+
+    bits: Annotated[Integer, Field(ge=2, le=16)]
+
+
+class InputScaling(Plain):
+    """What becomes of inputs beyond max_input_voltage: they are scaled down to fit.
+
+    Attributes:
+        undone: whether the layer's output is multiplied by the inverse of the scale. MemTorch never does (map/Input.py).
+        per: which inputs have one scale: an `image` (or vector), a `batch`, or as in MemTorch: a batch in a fully connected layer and
+            in Conv1d, an image in Conv2d and Conv3d.
+    """
+
+    undone: Flag = False
+    per: Literal["memtorch", "image", "batch"] = "memtorch"
 
 
 class Tuning(Plain):
@@ -73,8 +123,9 @@ class Conversion(Plain):
         scheme: how a weight is held.
         tile_shape: (rows, columns) of a modular tile, or None: one crossbar holds the whole layer.
         adc: converter, or None: the partial sums are exact.
-        max_input_voltage: in volts (MIV), or None: unbounded. Inputs that exceed it are scaled down to fit, and MemTorch
-            never undoes that scale: per image in a convolution, per batch in a fully connected layer.
+        max_input_voltage: in volts (MIV), or None: unbounded. Inputs that exceed it are scaled down to fit.
+        scaling: how.
+        dac: converter of the inputs, or None: voltages are exact. It needs a max_input_voltage.
         mapping: `naive`, MemTorch's linear map from |w| in [0, max|w|] to [1 / r_off, 1 / r_on].
         retained: proportion p_l of the weights that the map keeps in range; larger ones saturate, and weights below
             max / (r_off / r_on) are lifted to it. None: no weight saturates.
@@ -82,6 +133,7 @@ class Conversion(Plain):
         keep_digital: dotted names of layers that stay digital on purpose.
     """
 
+    later: ClassVar[Mapping[str, Any]] = {"scaling": InputScaling(), "dac": None}
     device: AnyDevice = VTEAM()
     scheme: Scheme = Scheme.DOUBLE_COLUMN
     tile_shape: tuple[Count, Count] | None = None
@@ -91,6 +143,14 @@ class Conversion(Plain):
     retained: Proportion | None = None
     tuning: Tuning | None = Tuning()
     keep_digital: tuple[str, ...] = ()
+    scaling: InputScaling = InputScaling()
+    dac: DAC | None = None
+
+    @model_validator(mode="after")
+    def _voltages_end_somewhere(self) -> Self:
+        if self.max_input_voltage is None and (self.dac is not None or self.scaling != InputScaling()):
+            raise InputError("Conversion: dac and scaling speak of inputs within max_input_voltage; set it, in volts.")
+        return self
 
 
 class Thresholds(Plain):
@@ -109,6 +169,10 @@ class Thresholds(Plain):
     tolerance_logit_error: NonNegative = 0.05
 
 
+class UnusualOrderWarning(UserWarning):
+    """The effects of a case stand in another order than the life of a device has."""
+
+
 class Case(Plain):
     """One thing to measure: a data set, a network, a conversion, an ordered list of non-idealities, seeds and images.
 
@@ -117,7 +181,8 @@ class Case(Plain):
         dataset: name of a registered data set.
         network: name of a registered network.
         conversion: how the network becomes memristive.
-        nonidealities: effects, in the order in which they act: fabrication, programming, ageing, read-out.
+        nonidealities: effects, in the order in which they act. The canonical one is fabrication, programming (finite states,
+            then programming error, then faults), ageing, read-out; another one warns.
         seeds: one run each; every source of randomness is derived from the seed, axis by axis.
         images: how many test images, a balanced and seeded subset that is the same for all seeds. A subset of fewer images
             is the beginning of one of more.
@@ -157,17 +222,37 @@ class Case(Plain):
         return seeds
 
     @model_validator(mode="after")
-    def _effects_in_order(self) -> Self:
-        ranks = [_STAGES.index(effect.stage) for effect in self.nonidealities]
-        if ranks != sorted(ranks):
-            stages = ", ".join(f"{effect.kind} ({effect.stage})" for effect in self.nonidealities)
-            raise InputError(
-                f"Case {self.name!r}: nonidealities are out of order: {stages}. A device is made, then programmed, then ages, then "
-                f"is read, so the order is {', '.join(_STAGES)}."
-            )
+    def _effects_fit(self) -> Self:
+        device, limit = self.conversion.device, self.conversion.max_input_voltage
+        for effect in self.nonidealities:
+            if reason := effect.unfit(device, limit):
+                raise InputError(f"Case {self.name!r}: the effect {effect.kind!r} does not fit: {reason}.")
         once = [effect.kind for effect in self.nonidealities if effect.stage is Stage.FABRICATION]
         if len(set(once)) != len(once):
             raise InputError(f"Case {self.name!r}: an effect of fabrication may stand there once; given: {', '.join(once)}.")
+        return self
+
+    @model_validator(mode="after")
+    def _effects_in_order(self) -> Self:
+        ranks = [(_STAGES.index(effect.stage), effect.rank) for effect in self.nonidealities]
+        if ranks == sorted(ranks):
+            return self
+        given = ", ".join(f"{effect.kind} ({effect.stage})" for effect in self.nonidealities)
+        usual = ", ".join(
+            effect.kind for _, effect in sorted(zip(ranks, self.nonidealities, strict=True), key=lambda pair: pair[0])
+        )
+        made = [effect.stage is Stage.FABRICATION for effect in self.nonidealities]
+        if made != sorted(made, reverse=True):
+            raise InputError(
+                f"Case {self.name!r}: nonidealities are out of order: {given}. A device is made before anything else can happen to "
+                f"it. The usual order is {usual}."
+            )
+        warnings.warn(
+            f"Case {self.name!r}: nonidealities act in an unusual order: {given}. A device is made, then programmed, then ages, then is "
+            f"read: {usual}. They will act as given.",
+            UnusualOrderWarning,
+            stacklevel=2,
+        )
         return self
 
     @property

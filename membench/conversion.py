@@ -10,12 +10,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from tabulate import tabulate
 from torch import Tensor, nn
 
 from membench.case import DEFAULT_ENGINE, Conversion
-from membench.effect import Effect, Effects, Proof, Stage
-from membench.engines import ENGINES, Converted, Engine, Plan
+from membench.effect import Effect, Effects, Proof, ReadEffect, Stage
+from membench.engines import ENGINES, Converted, Engine, Plan, evaluated
 from membench.errors import InputError
 from membench.profiles import Profile, profile
 from membench.record import LayerInfo
@@ -46,6 +47,7 @@ def fabricate(
     seed: int,
     progress: Progress,
     clock: Clock,
+    calibration: Tensor | None = None,
 ) -> tuple[Converted, list[Proof]]:
     """A converted copy of `model` with its non-idealities, and the proof of each.
 
@@ -58,6 +60,7 @@ def fabricate(
         seed: all randomness is derived from it, axis by axis.
         progress: called with (what is being done, done, in all).
         clock: is told how long "convert", "tune" and "effects" took.
+        calibration: images that fix the range of ADCs, where the conversion has one that is calibrated; as the network takes them.
 
     Raises:
         MeasurementError: when an effect did not act, or a layer was not converted.
@@ -65,9 +68,13 @@ def fabricate(
     fabrication = tuple(effect for effect in effects if effect.stage is Stage.FABRICATION)
     with clock("convert"):
         converted = engine.convert(model, conversion, plan, fabrication, derive_seed(seed, "devices"), progress)
-    tuning = conversion.tuning
+    tuning, adc = conversion.tuning, conversion.adc
+    moments = {"conversion", tuning.after if tuning is not None else "conversion"}
 
     def tune_if(moment: str) -> None:
+        if adc is not None and adc.range == "calibrated" and moment in moments:
+            with clock("tune"):
+                converted.calibrate(_inputs(model, plan, calibration), adc)
         if tuning is not None and tuning.after == moment:
             progress("tune", 0, 1)
             with clock("tune"):
@@ -78,10 +85,37 @@ def fabricate(
         proofs = [effect.prove(converted.targets(), converted.crossbars()) for effect in fabrication]
         for axis, effect in _axes(effects):
             before = converted.crossbars()
-            converted.apply(effect, derive_seed(seed, *axis))
-            proofs.append(effect.prove(before, converted.crossbars()))
+            if isinstance(effect, ReadEffect):
+                read = converted.readings()
+                converted.apply(effect, derive_seed(seed, *axis))
+                proofs.append(effect.check_reading(before, read, converted.readings()))
+            else:
+                converted.apply(effect, derive_seed(seed, *axis))
+                proofs.append(effect.prove(before, converted.crossbars()))
     tune_if("effects")
     return converted, proofs
+
+
+def _inputs(model: nn.Module, plan: Plan, images: Tensor | None) -> dict[str, Tensor]:
+    """What each planned layer gets in the digital network."""
+    if images is None:
+        raise InputError(
+            "The ADC's range is calibrated, so a batch of images is needed that it is calibrated on: give a `sample`."
+        )
+    seen: dict[str, list[Tensor]] = {layer.name: [] for layer in plan.layers}
+    hooks = [
+        layer.module.register_forward_pre_hook(
+            lambda _, inputs, named, name=layer.name: seen[name].append([*inputs, *named.values()][0].clone()), with_kwargs=True
+        )
+        for layer in plan.layers
+    ]
+    try:
+        with torch.inference_mode(), evaluated(model):
+            model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: torch.cat(parts) for name, parts in seen.items()}
 
 
 def _axes(effects: Effects) -> Iterator[tuple[tuple[str, str, int], Effect]]:
@@ -114,7 +148,8 @@ def convert(
         model: of Linear, Conv1d, Conv2d and Conv3d layers with float32 weights, and any layers without weights; it stays as it is.
         profile: a profile, its name, or a conversion without non-idealities.
         seed: of devices, tuning and effects.
-        sample: a batch as the network takes it, to see beforehand that each layer is passed, and in which shape.
+        sample: a batch as the network takes it, to see beforehand that each layer is passed, and in which shape, and to calibrate
+            the range of an ADC that asks for it.
         engine: that executes the layers.
         verbose: whether to print which layers were converted, and to how many tiles.
 
@@ -127,7 +162,7 @@ def convert(
     executor.require()
     plan = executor.plan(model, chosen.conversion, chosen.nonidealities, sample)
     converted, proofs = fabricate(
-        executor, model, plan, chosen.conversion, chosen.nonidealities, seed, lambda what, done, total: None, Clock()
+        executor, model, plan, chosen.conversion, chosen.nonidealities, seed, lambda what, done, total: None, Clock(), sample
     )
     if verbose:
         print(_told(converted.layers, plan.digital, proofs))

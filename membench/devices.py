@@ -9,12 +9,52 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from pydantic import Field, model_validator
 
 from membench.errors import InputError
 from membench.plain import Plain, Positive
+
+
+@dataclass(frozen=True)
+class Sinh:
+    """A device of conductance g carries g a sinh(v / v0) at v volts.
+
+    Attributes:
+        amplitude: a, in volts.
+        scale: v0, in volts.
+    """
+
+    amplitude: float
+    scale: float
+
+    def __call__(self, voltage: ArrayLike) -> NDArray[np.float64]:
+        """The voltage at which an ohmic device would carry the same current, in volts."""
+        return np.asarray(self.amplitude * np.sinh(np.asarray(voltage, dtype=np.float64) / self.scale))
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """A device of conductance g carries g times what a table says for its voltage, linear in between and constant beyond the ends.
+
+    Attributes:
+        voltages: in volts, rising.
+        values: current through a device of 1 S, in amperes; of the same length.
+    """
+
+    voltages: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def __call__(self, voltage: ArrayLike) -> NDArray[np.float64]:
+        """The voltage at which an ohmic device would carry the same current, in volts."""
+        return np.asarray(np.interp(np.asarray(voltage, dtype=np.float64), self.voltages, self.values))
+
+
+CurrentLaw = Sinh | LookUp
 
 
 class Device(Plain):
@@ -53,6 +93,11 @@ class Device(Plain):
         """(1 / r_off, 1 / r_on), in siemens."""
         return 1 / self.r_off, 1 / self.r_on
 
+    @property
+    def law(self) -> CurrentLaw | None:
+        """The model's own current law (MemTorch's `current`), for a device of given conductance; None: i = g v."""
+        return None
+
 
 class VTEAM(Device):
     """VTEAM (Kvatinsky et al., IEEE TCAS-II 62(8), 2015)."""
@@ -87,6 +132,11 @@ class StanfordPKU(Device):
             )
         return self
 
+    @property
+    def law(self) -> CurrentLaw:
+        """i = I_0 exp(-gap / g_0) sinh(v / V_0), V_0 = 0.25 V; the gap is such that i / v is the conductance at 0.1 V."""
+        return Sinh(0.1 / math.sinh(0.1 / 0.25), 0.25)
+
 
 class DataDriven(Device):
     """Data-driven ReRAM model (Messaris et al., IEEE TCAD 37(12), 2018)."""
@@ -95,6 +145,11 @@ class DataDriven(Device):
     r_on: Positive = 1280.0
     r_off: Positive = 17e3
 
+    @property
+    def law(self) -> CurrentLaw:
+        """i = a g sinh(b v) with a = 0.24 V and b = 3 / V: at low voltages 0.72 of g v."""
+        return Sinh(0.24, 1 / 3)
+
 
 class DataDriven2021(Device):
     """Data-driven ReRAM model as updated in arXiv 2012.02267."""
@@ -102,6 +157,11 @@ class DataDriven2021(Device):
     kind: Literal["Data_Driven2021"] = "Data_Driven2021"
     r_on: Positive = 1600.0
     r_off: Positive = 3000.0
+
+    @property
+    def law(self) -> CurrentLaw:
+        """i = a g sinh(b v) with a = 0.320 V and b = 2.717 / V: at low voltages 0.87 of g v."""
+        return Sinh(0.32046175, 1 / 2.71689828)
 
 
 AnyDevice = Annotated[VTEAM | LinearIonDrift | StanfordPKU | DataDriven | DataDriven2021, Field(discriminator="kind")]

@@ -6,6 +6,7 @@ An effect is plain data: its parameters, when it acts, and how its action is pro
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, SerializeAsAny
 
+from membench.devices import CurrentLaw, Device
 from membench.errors import EffectDidNothingError, InputError
 from membench.plain import Plain
 from membench.registry import Registry
@@ -49,7 +51,8 @@ class Crossbar:
         conductance_min: 1 / r_off of each device, in siemens.
         conductance_max: 1 / r_on of each device, in siemens.
         real: False for the devices that only pad a tile and hold no weight.
-        resistances: r_on and r_off of the device model, in ohms: what the mapping used, and the means where devices vary.
+        device: the device model. The mapping used its r_on and r_off, and they are the means where devices vary.
+        stuck: True for the devices that a fault holds where they are; None: none is.
     """
 
     layer: str
@@ -58,7 +61,33 @@ class Crossbar:
     conductance_min: Array
     conductance_max: Array
     real: NDArray[np.bool_]
-    resistances: tuple[float, float]
+    device: Device
+    stuck: NDArray[np.bool_] | None = None
+
+    def moved_to(self, conductance: Array) -> Crossbar:
+        """This crossbar with other conductances, but for the devices that are stuck."""
+        held = conductance if self.stuck is None else np.where(self.stuck, self.conductance, conductance)
+        return dataclasses.replace(self, conductance=held)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was seen when one layer's crossbars were read, again and again, with the same voltages.
+
+    Attributes:
+        layer: dotted name of the layer.
+        voltages: on the word lines, as far as the current laws of the devices let them act, in volts; shape (vectors, rows).
+            Each vector has one magnitude and random signs.
+        conductance: positive minus negative, in siemens, shape (rows, columns).
+        currents: of the bit lines before any ADC, in amperes, shape (reads, vectors, columns).
+        max_input_voltage: of the hardware, in volts, or None.
+    """
+
+    layer: str
+    voltages: Array
+    conductance: Array
+    currents: Array
+    max_input_voltage: float | None = None
 
 
 class Proof(Plain):
@@ -87,6 +116,7 @@ class Effect(Plain):
 
     kind: str
     stage: ClassVar[Stage]
+    rank: ClassVar[int] = 0  # within the stage, in the canonical order
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -94,22 +124,32 @@ class Effect(Plain):
         if (default := cls.model_fields["kind"].default) and isinstance(default, str):
             EFFECTS.add(default, cls, str(getattr(sys.modules.get(cls.__module__), "__file__", cls.__module__)))
 
+    def unfit(self, device: Device, max_input_voltage: float | None) -> str:
+        """Why this effect could do nothing on such hardware, or the empty string: found out when a case is declared."""
+        return ""
+
     def act(self, crossbar: Crossbar, rng: Random) -> Array:
         """The conductances after the effect acted, in siemens; `crossbar` is left as it is.
 
-        An engine uses its simulator's own function where it has one, and this where it has none. Effects of fabrication act
-        while an engine makes devices, and have none.
+        Effects of fabrication act while an engine makes devices, those of read-out at each read (`ReadEffect`).
 
         Args:
-            crossbar: one of the layer's; an engine asks for each in turn, with the same generator.
+            crossbar: one of the layer's.
             rng: where all randomness comes from; seeded for this effect and layer.
         """
         raise NotImplementedError
 
+    def act_on(self, crossbars: Sequence[Crossbar], rng: Random) -> list[Crossbar]:
+        """All crossbars of a layer after the effect acted, one after the other with the same generator.
+
+        An engine calls this, unless its simulator has a function of its own that is right. Stuck devices stay where they are.
+        """
+        return [bar.moved_to(self.act(bar, rng)) for bar in crossbars]
+
     @property
     def acts(self) -> bool:
-        """Whether this effect says itself how it acts."""
-        return type(self).act is not Effect.act
+        """Whether this effect says itself how it moves conductances."""
+        return type(self).act is not Effect.act or type(self).act_on is not Effect.act_on
 
     @abstractmethod
     def check(self, before: Sequence[Crossbar], after: Sequence[Crossbar]) -> Mapping[str, float]:
@@ -149,19 +189,33 @@ class Effect(Plain):
         return Proof(effect=self.kind, devices=devices, moved=moved, mean_change=change / devices, details=dict(details))
 
 
-EFFECTS: Registry[type[Effect]] = Registry("non-ideality", "membench.nonidealities")
+class ReadEffect(Effect):
+    """Base of the effects that act at each read and leave the conductances as they are. All of them act at once: every law on
+    the voltages in the order of the effects, and the sum of the variances on the currents."""
 
-# Effects that exist in MemTorch by name and do nothing there. Asking for one must say so, not pass in silence.
-REFUSED = {
-    "finite_conductance_states": (
-        "MemTorch 1.1.6 ignores it: asked for 4 states it leaves every conductance as it was, since a bare `except` in "
-        "FiniteConductanceStates.py hides a type error (MemTorch issues 140 and 156)"
-    ),
-    "non_linear": (
-        "MemTorch 1.1.6 ignores it: the look-up table is built and never used, inference stays g * v "
-        "(NonLinear.py; with simulate=True it takes hours, MemTorch issue 167)"
-    ),
-}
+    stage: ClassVar[Stage] = Stage.READ_OUT
+
+    def current_law(self, device: Device, max_input_voltage: float | None) -> CurrentLaw | None:
+        """How a device's current depends on its voltage; None: this effect leaves that as it is."""
+        return None
+
+    def variance(self, crossbar: Crossbar) -> Array | None:
+        """Of each device's conductance from read to read, in S^2; None: this effect adds none."""
+        return None
+
+    def check(self, before: Sequence[Crossbar], after: Sequence[Crossbar]) -> Mapping[str, float]:
+        raise NotImplementedError
+
+    @abstractmethod
+    def check_reading(self, crossbars: Sequence[Crossbar], before: Sequence[Reading], after: Sequence[Reading]) -> Proof:
+        """Evidence that the effect acts, from the same reads before and after.
+
+        Raises:
+            EffectDidNothingError: when it is not there.
+        """
+
+
+EFFECTS: Registry[type[Effect]] = Registry("non-ideality", "membench.nonidealities")
 
 
 def effect_from(value: Any) -> Effect:
@@ -170,12 +224,7 @@ def effect_from(value: Any) -> Effect:
         return value
     if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
         raise InputError(f"A non-ideality must be an Effect or a mapping with a 'kind', not {value!r}.")
-    kind = value["kind"]
-    if kind in REFUSED:
-        raise InputError(
-            f"The non-ideality {kind!r} is not offered yet. {REFUSED[kind]}. Offered: {', '.join(EFFECTS.names())}."
-        )
-    return EFFECTS.get(kind)(**value)
+    return EFFECTS.get(value["kind"])(**value)
 
 
 def _effects(value: Any) -> Any:

@@ -22,6 +22,7 @@ from membench.datasets import DATASETS, balanced_order
 from membench.effect import Crossbar
 from membench.engines import ENGINES, Converted, layer_at
 from membench.models import NETWORKS, obtain
+from membench.pipeline import calibration_images
 from membench.runtime import pinned_threads
 
 REFERENCE = "memtorch"
@@ -130,7 +131,8 @@ def compare(
     trained = obtain(NETWORKS.get(case.network), dataset, root=data, progress=say)
     batch = dataset.normalise(test.take(balanced_order(test, case.subset_seed)[:images]).images)
     with pinned_threads(1):
-        first, second = (_converted(case, name, trained.model, batch, say) for name in (reference, engine))
+        calibration = calibration_images(case, data)
+        first, second = (_converted(case, name, trained.model, batch, calibration, say) for name in (reference, engine))
         return measure(case.name, (reference, first), (engine, second), batch)
 
 
@@ -161,13 +163,20 @@ def measure(case: str, reference: tuple[str, Converted], engine: tuple[str, Conv
     return Parity(case, second_name, first_name, layers, _relative(second.infer(batch), logits))
 
 
-def _converted(case: Case, name: str, model: nn.Module, batch: Tensor, say: Callable[[str, int, int], None]) -> Converted:
+def _converted(
+    case: Case,
+    name: str,
+    model: nn.Module,
+    batch: Tensor,
+    calibration: Tensor | None,
+    say: Callable[[str, int, int], None],
+) -> Converted:
     engine = ENGINES.get(name)
     engine.require()
     plan = engine.plan(model, case.conversion, case.nonidealities, batch)
     converted, _ = fabricate(
         engine, model, plan, case.conversion, case.nonidealities, case.seeds[0],
-        lambda what, done, total: say(f"{name}: {what}", done, total), Clock(),
+        lambda what, done, total: say(f"{name}: {what}", done, total), Clock(), calibration,
     )  # fmt: skip
     return converted
 

@@ -68,7 +68,9 @@ def run_case(
     with pinned_threads(threads), full_precision(place), PeakMemory() as memory:
         plan = executor.plan(model, case.conversion, case.nonidealities, images[:2])
         digital = _digital(model, images, case.batch_size)
-        runs = [_run_seed(case, seed, executor, plan, model, images, digital, say) for seed in case.seeds]
+        calibration = calibration_images(case, data)
+        calibration = None if calibration is None else calibration.to(place)
+        runs = [_run_seed(case, seed, executor, plan, model, images, calibration, digital, say) for seed in case.seeds]
     costs = Costs(
         threads=threads,
         batch_sizes=tuple(len(batch) for batch in digital.logits),
@@ -77,6 +79,20 @@ def run_case(
         peak_memory=memory.bytes,
     )
     return _record(case, engine, device, trained, subset, plan, digital, runs, costs)
+
+
+def calibration_images(case: Case, data: Path | None) -> Tensor | None:
+    """Training images that fix the range of the case's ADCs, or None where nothing is calibrated."""
+    adc = case.conversion.adc
+    if adc is None or adc.range != "calibrated":
+        return None
+    dataset = DATASETS.get(case.dataset)
+    train = dataset.load("train", data)
+    if adc.calibration_images > len(train):
+        raise InputError(
+            f"Case {case.name!r} calibrates on {adc.calibration_images} images; {dataset.name} has {len(train)} to train with here."
+        )
+    return dataset.normalise(train.take(balanced_order(train, case.subset_seed)[: adc.calibration_images]).images)
 
 
 def _digital(model: nn.Module, images: Tensor, batch_size: int) -> Inference:
@@ -93,7 +109,15 @@ class _SeedRun:
 
 
 def _run_seed(
-    case: Case, seed: int, engine: Engine, plan: Plan, model: nn.Module, images: Tensor, digital: Inference, say: Progress
+    case: Case,
+    seed: int,
+    engine: Engine,
+    plan: Plan,
+    model: nn.Module,
+    images: Tensor,
+    calibration: Tensor | None,
+    digital: Inference,
+    say: Progress,
 ) -> _SeedRun:
     """One seed: convert, tune, let the effects act, prove that they did, infer."""
     clock = Clock()
@@ -101,7 +125,7 @@ def _run_seed(
     def tell(what: str, done: int, total: int) -> None:
         say(f"seed {seed}: {what}", done, total)
 
-    converted, proofs = fabricate(engine, model, plan, case.conversion, case.nonidealities, seed, tell, clock)
+    converted, proofs = fabricate(engine, model, plan, case.conversion, case.nonidealities, seed, tell, clock, calibration)
     answers = infer(converted.infer, images, case.batch_size, lambda done, total: tell("infer", done, total))
     return _SeedRun(
         SeedResult(

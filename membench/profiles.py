@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from membench.case import ADC, Case, Conversion
+from membench.case import ADC, DAC, Case, Conversion, InputScaling
 from membench.devices import VTEAM
 from membench.effect import Effects
-from membench.nonidealities import DeviceFaults, Variability
+from membench.nonidealities import (
+    ConductanceDrift,
+    DeviceFaults,
+    FiniteConductanceStates,
+    LineResistance,
+    NonLinear,
+    ProgrammingError,
+    ReadNoise,
+    Variability,
+    WriteVerify,
+)
 from membench.plain import Plain
 from membench.registry import Registry
 
@@ -66,6 +76,23 @@ for _profile in (
         source="`ideal` with 2 % of the devices stuck at LRS and 2 % at HRS; public MemTorch studies sweep 0 to 25 %.",
         conversion=_RECOMMENDED,
         nonidealities=(DeviceFaults(lrs_proportion=0.02, hrs_proportion=0.02),),
+    ),
+    Profile(
+        name="chip",
+        source="Every effect at once, at sizes reported for 1T1R arrays; converters of fixed ranges, input scales undone. membench's own.",
+        conversion=_RECOMMENDED.replace(
+            adc=ADC(bits=8, range="calibrated"), dac=DAC(bits=8), scaling=InputScaling(undone=True, per="image")
+        ),
+        nonidealities=(
+            Variability(r_on_sigma=7e2, r_off_sigma=5e6),
+            FiniteConductanceStates(states=64),
+            ProgrammingError(sigma=0.02, relative_to="range", write_verify=WriteVerify(tolerance=0.02)),
+            DeviceFaults(lrs_proportion=0.0005, hrs_proportion=0.005),
+            ConductanceDrift(time=3600.0, coefficient=0.01, coefficient_sigma=0.005),
+            LineResistance(line_resistance=1.0, source_resistance=10.0),
+            NonLinear(law="sinh", scale=20.0),
+            ReadNoise(sigma=0.02),
+        ),
     ),
 ):
     PROFILES.add(_profile.name, _profile)

@@ -252,7 +252,10 @@ class Record(Plain):
         """A record read from a file must fit together; one that was edited by hand does not."""
         measured, case = self.measured, self.case
         if self.fingerprint != case.fingerprint:
-            raise InputError("the fingerprint is not that of the case beside it: the file was edited by hand, or damaged")
+            raise InputError(
+                "the fingerprint is not that of the case beside it: the file was edited by hand or damaged, or an earlier membench wrote "
+                "it, in which a part of this case did something else"
+            )
         if tuple(result.seed for result in measured.seeds) != case.seeds:
             raise InputError("the seeds measured are not those of the case")
         batches = math.ceil(case.images / case.batch_size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import os
 from collections.abc import Iterable, Iterator
@@ -9,11 +10,13 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
+from membench.arrays.encoding import Encoding, acting
 from membench.arrays.fit import fit
-from membench.arrays.geometry import Geometry, matrix_of
+from membench.arrays.geometry import Geometry, exceeding, matrix_of
 from membench.arrays.product import Hardware, Product
 from membench.arrays.tiles import Tiling
 from membench.case import Conversion, Scheme, Tuning
+from membench.devices import CurrentLaw
 from membench.errors import InputError
 from membench.runtime import full_precision
 
@@ -43,6 +46,8 @@ class MemristiveLayer(nn.Module):
       (crossbars, rows, columns) without tiles. With two columns a weight, the first crossbar holds the positive part.
     - `conductance_min`, `conductance_max`: 1 / r_off and 1 / r_on of each device, or of all (shape ()).
     - `gain`, `offset`: of the output, fitted by `tune`.
+    - `full_scale`: largest current of the ADC, in amperes, where its range is fixed; 0 until it is calibrated.
+    - `variance`: of each conductance from read to read, in S^2, where reads are noisy.
     - `weight`, `bias`: of the digital layer.
 
     Conductances may be changed in place; the next forward pass sees it.
@@ -50,6 +55,9 @@ class MemristiveLayer(nn.Module):
     Attributes:
         geometry: the layer without its weights.
         hardware: tiles, ADC and input limit.
+        encoding: from inputs to voltages.
+        noise_seed: of the noise of reads; None: reads are exact.
+        reads: images read so far: the noise of the next ones follows from it.
         chunk_bytes: memory a forward pass may take beside its input and output, where it takes any.
     """
 
@@ -60,6 +68,8 @@ class MemristiveLayer(nn.Module):
     offset: Tensor
     weight: Tensor
     bias: Tensor | None
+    full_scale: Tensor
+    variance: Tensor
 
     def __init__(self, digital: nn.Module, conversion: Conversion) -> None:
         """Crossbars whose devices are all at HRS; `program` writes them.
@@ -75,6 +85,9 @@ class MemristiveLayer(nn.Module):
         self.hardware = Hardware(
             self.geometry, Tiling(rows, columns, conversion.tile_shape), conversion.adc, conversion.max_input_voltage
         )
+        self.encoding = Encoding.of(conversion, self.geometry.one_scale)
+        self.noise_seed: int | None = None
+        self.reads = 0
         self.scheme = conversion.scheme
         self.chunk_bytes = chunk_limit()
         weight, bias = digital.weight, digital.bias
@@ -89,6 +102,9 @@ class MemristiveLayer(nn.Module):
         self.register_buffer("conductance_max", weight.new_tensor(highest))
         self.register_buffer("gain", weight.new_tensor(1.0))
         self.register_buffer("offset", weight.new_tensor(0.0))
+        adc = conversion.adc
+        if adc is not None and adc.fixed:
+            self.register_buffer("full_scale", weight.new_tensor(0.0 if isinstance(adc.range, str) else adc.range))
         self._product: tuple[tuple[Tensor | None, ...], tuple[object, ...], Product] | None = None
 
     @property
@@ -128,15 +144,77 @@ class MemristiveLayer(nn.Module):
             raise InputError(
                 f"The input is on {x.device}, the memristive {self.kind} on {self.conductance.device}: move one of them."
             )
+        first, self.reads = self.reads, self.reads + len(x)
         if x.device.type == "cpu" and not torch.is_grad_enabled():
-            return self._prepared()(x)  # the usual way, without the contexts that it does not need
+            return self._run(self._prepared(), x, first)  # the usual way, without the contexts that it does not need
         with torch.no_grad(), full_precision(x.device):
-            return self._prepared()(x)
+            return self._run(self._prepared(), x, first)
+
+    def _run(self, product: Product, x: Tensor, first: int = 0) -> Tensor:
+        """Encode, multiply, and undo the scale where that is asked for."""
+        if self.encoding.memtorchs or not len(x):
+            return product(x, first)
+        voltages, factor = self.encoding(x)
+        out = product(voltages, first)
+        if factor is not None:
+            shift = product.shift
+            out.sub_(shift).mul_(factor.view(factor.shape[:1] + (1,) * (out.ndim - 1)) if factor.ndim else factor).add_(shift)
+        return out
 
     def largest_step(self, x: Tensor) -> float:
         """What one code of an ADC is worth in the output, at most, for these inputs; 0 without an ADC."""
         with torch.no_grad():
-            return self._prepared().largest_step(x)
+            voltages, factor = (x, None) if self.encoding.memtorchs else self.encoding(x)
+            return self._prepared().largest_step(voltages) * (1.0 if factor is None else float(factor.max()))
+
+    def add_law(self, law: CurrentLaw) -> None:
+        """Let every device follow a current law, after those that it follows already."""
+        self.encoding = dataclasses.replace(self.encoding, laws=(*self.encoding.laws, law))
+
+    def add_noise(self, variances: Iterable[Tensor], seed: int) -> None:
+        """Let every read find other conductances.
+
+        Args:
+            variances: of each crossbar's conductances, in S^2, in the conductances' shape. What there was before stays.
+            seed: of the noise, where there was none before.
+        """
+        added = torch.stack([part.to(self.conductance) for part in variances])
+        if self.noise_seed is None:
+            self.noise_seed = seed
+            self.register_buffer("variance", added)
+        else:
+            self.variance = self.variance + added
+
+    def calibrate(self, x: Tensor, overflow_rate: float) -> None:
+        """Fix the ADC's range so that a proportion `overflow_rate` of the currents that these inputs cause lie beyond it."""
+        with torch.no_grad(), full_precision(x.device):
+            product = self._product_of(self.gain.new_tensor(1.0), self.offset.new_tensor(0.0), None)
+            voltages = self._voltages(x)
+            largest = [part.abs().flatten() for part in product.currents(voltages)]
+        every = torch.cat(largest)
+        beyond = min(int(overflow_rate * len(every)), len(every) - 1)
+        self.full_scale = self.gain.new_tensor(float(every.topk(beyond + 1).values[-1]))
+
+    def read(self, voltages: Tensor, times: int, first: int) -> tuple[Tensor, Tensor]:
+        """Read the crossbars by themselves, without DAC, ADC and gain.
+
+        Args:
+            voltages: (vectors, rows), in volts.
+            times: how often.
+            first: number of the first read, for the noise.
+
+        Returns:
+            The voltages as far as the devices' current laws let them act, and currents (times, vectors, columns) in amperes.
+        """
+        with torch.no_grad(), full_precision(voltages.device):
+            acting_voltages = voltages
+            for law in self.encoding.laws:
+                acting_voltages = acting(law, acting_voltages)
+            one, zero = self.gain.new_tensor(1.0), self.offset.new_tensor(0.0)
+            line = Hardware(Geometry(self.tiling.rows, self.tiling.columns), self.tiling, None, None)
+            product = Product(line, self.difference(), one, zero, None, self.chunk_bytes, self._noise())
+            currents = product(acting_voltages.repeat(times, 1), first)
+        return acting_voltages, currents.view(times, len(voltages), -1)
 
     def digital(self, x: Tensor) -> Tensor:
         """What the digital layer gives, without its bias."""
@@ -149,15 +227,25 @@ class MemristiveLayer(nn.Module):
             shape = (tuning.conv_images, self.geometry.inputs, *[tuning.conv_size] * self.geometry.dimensions)
         else:
             shape = (tuning.linear_rows, self.geometry.inputs)
-        limit, adc = self.hardware.limit, self.hardware.adc
+        limit, adc = self.encoding.limit, self.hardware.adc
+        fixed = adc is not None and adc.fixed
         # Where the whole batch has one scale or one ADC range, it cannot be cut.
-        one_range = adc is not None and self.tiling.tile_shape is None and not self.geometry.dimensions
-        whole = one_range or (limit is not None and limit < 1 and self.geometry.one_scale)
+        one_range = adc is not None and not fixed and self.tiling.tile_shape is None and not self.geometry.dimensions
+        whole = one_range or (limit is not None and limit < 1 and self.encoding.one_scale)
         device = self.weight.device
         with torch.no_grad(), full_precision(device):
-            plain = self._product_of(self.gain.new_tensor(1.0), self.offset.new_tensor(0.0), None)
+            # Noise within +-1 uses a few codes only of a range fixed for a network's activations: it would tune to those.
+            exact = dataclasses.replace(self.hardware, adc=None) if fixed else self.hardware
+            plain = self._product_of(self.gain.new_tensor(1.0), self.offset.new_tensor(0.0), None, exact)
             slab = torch.Size(shape).numel() if whole else self.chunk_bytes // 16
-            gain, offset = fit(lambda x: plain(x.to(device)), lambda x: self.digital(x.to(device)), shape, seed, slab)
+            done = 0
+
+            def raw(x: Tensor) -> Tensor:
+                nonlocal done
+                done += len(x)
+                return self._run(plain, x.to(device), done - len(x))
+
+            gain, offset = fit(raw, lambda x: self.digital(x.to(device)), shape, seed, slab)
         self.gain, self.offset = self.gain.new_tensor(gain), self.offset.new_tensor(offset)
 
     @staticmethod
@@ -165,17 +253,27 @@ class MemristiveLayer(nn.Module):
         """Mapped weights, of the digital weight's shape, as crossbars hold them: (rows, columns)."""
         return (matrix_of(weight) for weight in mapped)
 
-    def _product_of(self, gain: Tensor, offset: Tensor, bias: Tensor | None) -> Product:
+    def difference(self) -> Tensor:
+        """Positive minus negative conductance, or minus the middle; of the tiling's shape, in siemens."""
         state = self.conductance
-        difference = state[0] - state[1] if self.crossbars == 2 else state[0] - self._middle
-        return Product(self.hardware, difference, gain, offset, bias, self.chunk_bytes)
+        return state[0] - state[1] if self.crossbars == 2 else state[0] - self._middle
+
+    def _noise(self) -> tuple[Tensor, int] | None:
+        return None if self.noise_seed is None else (self.variance.sum(0), self.noise_seed)
+
+    def _product_of(self, gain: Tensor, offset: Tensor, bias: Tensor | None, hardware: Hardware | None = None) -> Product:
+        chosen = hardware or self.hardware
+        if not self.encoding.memtorchs:  # then inputs are scaled before they come here
+            chosen = dataclasses.replace(chosen, limit=None)
+        if chosen.adc is not None and chosen.adc.fixed:
+            chosen = dataclasses.replace(chosen, full_scale=float(self.full_scale) or None)  # None: not calibrated yet
+        return Product(chosen, self.difference(), gain, offset, bias, self.chunk_bytes, self._noise())
 
     def _prepared(self) -> Product:
         """The product, prepared anew when a part of the state changed."""
         held, kept = self._buffers, self._product
-        state = held["conductance"], held["gain"], held["offset"], held["bias"]
-        conductance, gain, offset, bias = state
-        versions = self.chunk_bytes, _version(conductance), _version(gain), _version(offset), _version(bias)
+        state = tuple(held.get(name) for name in ("conductance", "gain", "offset", "bias", "full_scale", "variance"))
+        versions = (self.chunk_bytes, self.encoding.laws, *map(_version, state))
         if kept is not None and kept[1] == versions and all(map(operator.is_, kept[0], state)):
             return kept[2]
         if wrong := {str(part.dtype) for part in state if part is not None and part.dtype != torch.float32}:
@@ -191,6 +289,23 @@ class MemristiveLayer(nn.Module):
     def extra_repr(self) -> str:
         tile = "x".join(map(str, self.tiling.tile_shape)) if self.tiling.tile_shape else "none"
         return f"{self.kind}, rows={self.tiling.rows}, columns={self.tiling.columns}, tiles={tile}, scheme={self.scheme}"
+
+    def clipping_rate(self, x: Tensor) -> float:
+        """Proportion of the currents beyond the codes of their ADC, for these inputs; 0 without an ADC."""
+        with torch.no_grad():
+            return self._prepared().clipping_rate(self._voltages(x))
+
+    def scaled_rate(self, x: Tensor) -> float:
+        """Proportion of these images that are scaled down to fit the input limit; 0 without one."""
+        limit = self.encoding.limit
+        if limit is None or not len(x):
+            return 0.0
+        with torch.no_grad():
+            return float(x.abs().max() > limit) if self.encoding.one_scale else len(exceeding(x, limit)[0]) / len(x)
+
+    def _voltages(self, x: Tensor) -> Tensor:
+        """What the product gets: the inputs themselves where it scales them."""
+        return x if self.encoding.memtorchs else self.encoding(x)[0]
 
 
 def _version(tensor: Tensor | None) -> object:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
 
-from membench.case import Conversion, Tuning
-from membench.effect import Crossbar, Effect
+from membench.case import ADC, Conversion, Tuning
+from membench.effect import Crossbar, Effect, Reading
 from membench.engines._layers import Plan
-from membench.errors import EnvironmentProblemError
+from membench.errors import EnvironmentProblemError, UnsupportedError
 from membench.record import LayerInfo
 from membench.registry import Registry
 
@@ -49,6 +49,19 @@ class Converted(ABC):
     @abstractmethod
     def apply(self, effect: Effect, seed: int) -> None:
         """Let a non-ideality act. Fabrication acts in `Engine.convert`."""
+
+    def readings(self) -> tuple[Reading, ...]:
+        """Each layer read again and again with the same voltages, for the proof of effects that act at each read."""
+        raise UnsupportedError("This engine cannot read its crossbars one by one.")
+
+    def calibrate(self, inputs: Mapping[str, Tensor], adc: ADC) -> None:
+        """Fix the range of each layer's ADC.
+
+        Args:
+            inputs: of each layer, as the digital network gives them for the calibration images.
+            adc: whose range is `calibrated`.
+        """
+        raise UnsupportedError("This engine has no ADC of a fixed range.")
 
     @abstractmethod
     def tune(self, tuning: Tuning, seed: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -123,6 +124,18 @@ def examine(model: nn.Module, conversion: Conversion, sample: Tensor | None, ref
     return Plan(tuple(layers), tuple(digital))
 
 
+@contextmanager
+def evaluated(model: nn.Module) -> Iterator[None]:
+    """In evaluation mode, and afterwards as it was: training would move running means, and draw numbers."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 def _unfit_weight(module: nn.Module, own: Mapping[str, Tensor]) -> str | None:
     weight = own.get("weight")
     if weight is None:
@@ -145,14 +158,10 @@ def _unfit_inputs(model: nn.Module, layers: list[PlannedLayer], sample: Tensor) 
         )
         for layer in layers
     ]
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()  # training would move running means, and draw numbers
-        with torch.inference_mode():
+        with torch.inference_mode(), evaluated(model):
             model(sample)
     finally:
-        for module, training in modes:
-            module.training = training
         for hook in hooks:
             hook.remove()
     faults = []

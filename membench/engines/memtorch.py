@@ -30,7 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from membench.case import Conversion, Scheme, Tuning
+from membench.case import Conversion, InputScaling, Scheme, Tuning
 from membench.devices import Device
 from membench.effect import Array, Crossbar, Effect, Stage
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
@@ -86,7 +86,9 @@ class MemTorchNetwork(Converted):
         self.network = network
         self._conversion = conversion
         self._converted = converted
-        self._resistances = conversion.device.r_on, conversion.device.r_off
+        self._stuck: dict[str, list[NDArray[np.bool_] | None]] = {
+            name: [None] * len(layer.crossbars) for name, (_, layer) in converted.items()
+        }
         self.layers = tuple(_describe(planned, layer, conversion) for planned, layer in converted.values())
 
     def targets(self) -> tuple[Crossbar, ...]:
@@ -98,23 +100,33 @@ class MemTorchNetwork(Converted):
                 conductance = np.full(real.shape, lowest)
                 conductance[real] = self._arranged(layer, matrix.reshape(matrix.shape[0], -1).T)[real].clip(lowest, highest)
                 ends = np.full(real.shape, lowest), np.full(real.shape, highest)
-                found.append(Crossbar(name, index, conductance, *ends, real, self._resistances))
+                found.append(Crossbar(name, index, conductance, *ends, real, self._conversion.device))
         return tuple(found)
 
     def crossbars(self) -> tuple[Crossbar, ...]:
-        found = []
-        for name, (_, layer) in self._converted.items():
-            real = self._real(layer)
-            found += [
-                _snapshot(name, index, crossbar, real, self._resistances) for index, crossbar in enumerate(layer.crossbars)
-            ]
-        return tuple(found)
+        return tuple(bar for name in self._converted for bar in self._snapshots(name))
 
     def apply(self, effect: Effect, seed: int) -> None:
         for name, (_, layer) in self._converted.items():
             own = derive_seed(seed, name)
+            before = self._snapshots(name)
             with isolated(own):
-                _act(effect, layer, own)
+                if _act(effect, layer):
+                    after = [old.moved_to(new.conductance) for old, new in zip(before, self._snapshots(name), strict=True)]
+                else:
+                    after = effect.act_on(before, legacy_generator(own))
+            self._stuck[name] = [bar.stuck for bar in after]
+            for crossbar, bar in zip(layer.crossbars, after, strict=True):
+                crossbar.conductance_matrix = torch.from_numpy(bar.conductance).float()
+
+    def _snapshots(self, name: str) -> list[Crossbar]:
+        """The crossbars of one layer, copied."""
+        _, layer = self._converted[name]
+        real, device = self._real(layer), self._conversion.device
+        return [
+            _snapshot(name, index, crossbar, real, device, stuck)
+            for index, (crossbar, stuck) in enumerate(zip(layer.crossbars, self._stuck[name], strict=True))
+        ]
 
     def tune(self, tuning: Tuning, seed: int) -> None:
         for name, (planned, layer) in self._converted.items():
@@ -158,7 +170,7 @@ def _describe(planned: PlannedLayer, layer: Any, conversion: Conversion) -> Laye
 
 
 def _snapshot(
-    name: str, index: int, crossbar: Any, real: NDArray[np.bool_], model_resistances: tuple[float, float]
+    name: str, index: int, crossbar: Any, real: NDArray[np.bool_], device: Device, stuck: NDArray[np.bool_] | None
 ) -> Crossbar:
     shape = crossbar.devices.shape
     resistances = np.array([(device.r_off, device.r_on) for device in crossbar.devices.flat], dtype=np.float64)
@@ -169,7 +181,8 @@ def _snapshot(
         conductance_min=1 / resistances[:, 0].reshape(shape),
         conductance_max=1 / resistances[:, 1].reshape(shape),
         real=real,
-        resistances=model_resistances,
+        device=device,
+        stuck=stuck,
     )
 
 
@@ -226,39 +239,46 @@ def _generator(effect: Variability, mean: float, sigma: float) -> Any:
 
 
 @functools.singledispatch
-def _act(effect: Effect, layer: Any, seed: int) -> None:
-    """Let `effect` act on a layer: with MemTorch's own function where it has one (below), else as the effect itself says.
+def _act(effect: Effect, layer: Any) -> bool:
+    """Let `effect` act on a layer with MemTorch's own function, where it has one that does what the effect says.
 
     MemTorch draws from the global generators, which have been seeded.
+
+    Returns:
+        Whether it has; if not, the effect acts as it says itself.
     """
-    rng = legacy_generator(seed)
-    for index, crossbar in enumerate(layer.crossbars):
-        every = np.ones(crossbar.devices.shape, dtype=bool)
-        snapshot = _snapshot("", index, crossbar, every, (crossbar.r_on_mean, crossbar.r_off_mean))
-        conductance = effect.act(snapshot, rng)
-        crossbar.conductance_matrix = torch.from_numpy(conductance).float()
+    return False
 
 
 @_act.register
-def _(effect: DeviceFaults, layer: Any, seed: int) -> None:
-    _memtorch().bh.nonideality.DeviceFaults.apply_device_faults(
-        layer, effect.lrs_proportion, effect.hrs_proportion, effect.electroform_proportion
-    )
+def _(effect: DeviceFaults, layer: Any) -> bool:
+    if effect.memtorch_compatible:
+        _memtorch().bh.nonideality.DeviceFaults.apply_device_faults(
+            layer, effect.lrs_proportion, effect.hrs_proportion, effect.electroform_proportion
+        )
+    return effect.memtorch_compatible
 
 
 @_act.register
-def _(effect: ConductanceDrift, layer: Any, seed: int) -> None:
-    _memtorch().bh.nonideality.endurance_retention_models.model_conductance_drift(
-        layer, effect.time, effect.initial_time, effect.coefficient
-    )
+def _(effect: ConductanceDrift, layer: Any) -> bool:
+    one_for_all = effect.coefficient_sigma == 0
+    if one_for_all:
+        _memtorch().bh.nonideality.endurance_retention_models.model_conductance_drift(
+            layer, effect.time, effect.initial_time, effect.coefficient
+        )
+    return one_for_all
 
 
 @_act.register
-def _(effect: EmpiricalMetalOxide, layer: Any, seed: int) -> None:
+def _(effect: EmpiricalMetalOxide, layer: Any) -> bool:
     models = _memtorch().bh.nonideality.endurance_retention_models
     means = [(crossbar.r_on_mean, crossbar.r_off_mean) for crossbar in layer.crossbars]
-    for crossbar in layer.crossbars:
-        crossbar.r_on_mean /= 2  # so that MemTorch's r_on_mean + r_off_mean / 2 is the midpoint
+    for crossbar, (r_on, _) in zip(layer.crossbars, means, strict=True):
+        if effect.memtorch_compatible:  # the means are the model class's defaults there
+            defaults = inspect.signature(type(crossbar.devices.flat[0]).__init__).parameters
+            crossbar.r_on_mean, crossbar.r_off_mean = defaults["r_on"].default, defaults["r_off"].default
+        else:
+            crossbar.r_on_mean = r_on / 2  # so that MemTorch's r_on_mean + r_off_mean / 2 is the midpoint
     models.model_endurance_retention(
         layer,
         operation_mode=models.OperationMode[effect.mode],
@@ -273,6 +293,26 @@ def _(effect: EmpiricalMetalOxide, layer: Any, seed: int) -> None:
     )
     for crossbar, (r_on, r_off) in zip(layer.crossbars, means, strict=True):
         crossbar.r_on_mean, crossbar.r_off_mean = r_on, r_off
+    return True
+
+
+def _beyond(conversion: Conversion, effects: Sequence[Effect]) -> list[str]:
+    """What of a case MemTorch cannot express, field by field."""
+    faults = []
+    for effect in effects:
+        if not isinstance(effect, Variability) and (effect.stage is Stage.FABRICATION or not effect.acts):
+            faults.append(f"The engine memtorch cannot express the non-ideality {effect.kind!r}.")
+    if conversion.adc is not None and conversion.adc.fixed:
+        faults.append(
+            f"The engine memtorch cannot express adc.range={conversion.adc.range!r}: its ranges are those of each vector."
+        )
+    if conversion.dac is not None:
+        faults.append("The engine memtorch cannot express conversion.dac: its voltages are exact.")
+    if conversion.scaling != InputScaling():
+        faults.append(
+            f"The engine memtorch cannot express conversion.scaling={conversion.scaling!r}: it has its own scaling only."
+        )
+    return faults
 
 
 class MemTorchEngine(Engine):
@@ -292,10 +332,8 @@ class MemTorchEngine(Engine):
         return str(_memtorch().__version__)
 
     def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
-        for effect in effects:
-            native = isinstance(effect, Variability) or _act.dispatch(type(effect)) is not _act.dispatch(Effect)
-            if not native and (effect.stage is Stage.FABRICATION or not effect.acts):
-                raise UnsupportedError(f"The engine memtorch cannot express the non-ideality {effect.kind!r}.")
+        if faults := _beyond(conversion, effects):
+            raise UnsupportedError("\n".join(faults))
         plan = examine(model, conversion, sample, _refuse)
         if conversion.tuning is not None:
             for layer in plan.layers:

@@ -15,18 +15,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from membench.arrays import MemristiveLayer, kernel_in_use
 from membench.arrays.draws import Resistance, resistances
 from membench.arrays.geometry import Geometry
-from membench.case import Conversion, Tuning
-from membench.effect import Array, Crossbar, Effect, Stage
+from membench.case import ADC, Conversion, Tuning
+from membench.effect import Array, Crossbar, Effect, ReadEffect, Reading, Stage
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
 from membench.engines._layers import Plan, PlannedLayer, examine, layer_at, with_layer
 from membench.engines.memtorch import MemTorchEngine, draws_r_on_first, map_weights
@@ -34,6 +35,10 @@ from membench.errors import InputError, UnsupportedError
 from membench.nonidealities import Variability
 from membench.record import LayerInfo
 from membench.runtime import derive_seed, legacy_generator
+
+# How crossbars are read for the proof of effects that act at each read: probe vectors of rising magnitude, each so often.
+_PROBES, _READS, _PROBE_SEED = 16, 64, 0
+_PROBE_FIRST = 2**31  # numbers of reads that no inference reaches, so that their noise is their own
 
 
 def _refuse(module: nn.Module) -> str | None:
@@ -52,7 +57,9 @@ class VectorizedNetwork(Converted):
         self.network = network
         self._conversion = conversion
         self._converted = converted
-        self._resistances = conversion.device.r_on, conversion.device.r_off
+        self._stuck: dict[str, list[NDArray[np.bool_] | None]] = {
+            name: [None] * converted[name][1].crossbars for name in converted
+        }
         self.layers = tuple(_describe(planned, layer) for planned, layer in converted.values())
 
     def targets(self) -> tuple[Crossbar, ...]:
@@ -63,7 +70,7 @@ class VectorizedNetwork(Converted):
             for index, matrix in enumerate(layer.matrices(map_weights(layer.weight.cpu(), self._conversion))):
                 wanted = np.where(real, layer.tiling.cut(matrix).double().numpy().clip(low, high), low)
                 ends = np.broadcast_to(low, real.shape), np.broadcast_to(high, real.shape)
-                found.append(Crossbar(name, index, wanted, *ends, real, self._resistances))
+                found.append(Crossbar(name, index, wanted, *ends, real, self._conversion.device))
         return tuple(found)
 
     def crossbars(self) -> tuple[Crossbar, ...]:
@@ -73,9 +80,42 @@ class VectorizedNetwork(Converted):
     @torch.no_grad()
     def apply(self, effect: Effect, seed: int) -> None:
         for name, (_, layer) in self._converted.items():
-            rng = legacy_generator(derive_seed(seed, name))
-            for index, snapshot in enumerate(self._snapshots(name)):
-                layer.conductance[index] = torch.from_numpy(effect.act(snapshot, rng)).to(layer.conductance)
+            own = derive_seed(seed, name)
+            if isinstance(effect, ReadEffect):
+                self._let_read(effect, name, layer, own)
+                continue
+            after = effect.act_on(self._snapshots(name), legacy_generator(own))
+            self._stuck[name] = [bar.stuck for bar in after]
+            for index, bar in enumerate(after):
+                layer.conductance[index] = torch.from_numpy(bar.conductance).to(layer.conductance)
+
+    def _let_read(self, effect: ReadEffect, name: str, layer: MemristiveLayer, seed: int) -> None:
+        law = effect.current_law(self._conversion.device, self._conversion.max_input_voltage)
+        if law is not None:
+            layer.add_law(law)
+        variances = [effect.variance(bar) for bar in self._snapshots(name)]
+        given = [torch.from_numpy(part) for part in variances if part is not None]
+        if given:
+            layer.add_noise(given, seed)
+
+    def readings(self) -> tuple[Reading, ...]:
+        found = []
+        top = self._conversion.max_input_voltage or 1.0
+        for name, (_, layer) in self._converted.items():
+            generator = torch.Generator().manual_seed(_PROBE_SEED)
+            signs = torch.randint(2, (_PROBES, layer.tiling.rows), generator=generator) * 2.0 - 1
+            voltages = (signs * torch.linspace(top / _PROBES, top, _PROBES).unsqueeze(1)).to(layer.conductance)
+            acting, read = layer.read(voltages, _READS, _PROBE_FIRST)
+            matrix = layer.tiling.joined(layer.difference())[:, : layer.tiling.columns]
+            voltage, conductance, currents = (part.double().cpu().numpy() for part in (acting, matrix, read))
+            found.append(Reading(name, voltage, conductance, currents, self._conversion.max_input_voltage))
+        return tuple(found)
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def calibrate(self, inputs: Mapping[str, Tensor], adc: ADC) -> None:
+        for name, (_, layer) in self._converted.items():
+            layer.calibrate(inputs[name].to(layer.conductance), adc.overflow_rate)
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -97,7 +137,8 @@ class VectorizedNetwork(Converted):
 
         now, low, high = layer.conductance.double().cpu().numpy(), ends(layer.conductance_min), ends(layer.conductance_max)
         return [
-            Crossbar(name, index, now[index], low[index], high[index], real, self._resistances) for index in range(shape[0])
+            Crossbar(name, index, now[index], low[index], high[index], real, self._conversion.device, self._stuck[name][index])
+            for index in range(shape[0])
         ]
 
 
@@ -126,7 +167,8 @@ class VectorizedEngine(Engine):
 
     def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
         for effect in effects:
-            if not isinstance(effect, Variability) and (effect.stage is Stage.FABRICATION or not effect.acts):
+            known = isinstance(effect, Variability | ReadEffect)
+            if not known and (effect.stage is Stage.FABRICATION or not effect.acts):
                 raise UnsupportedError(f"The engine {self.name} cannot express the non-ideality {effect.kind!r}.")
         plan = examine(model, conversion, sample, _refuse)
         for layer in plan.layers:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from membench.devices import Device
 from membench.effect import Array, Crossbar, Effect, Random
 from membench.errors import EffectDidNothingError, InputError
-from membench.plain import Number, Positive
+from membench.plain import Flag, Number, Positive
 
 Fit = tuple[Annotated[Number, Field(gt=0)], Number, Number, Number]
 
@@ -39,8 +40,11 @@ class EmpiricalMetalOxide(Effect):
         cell_size: in nm.
         temperature: T, in kelvin.
         temperature_threshold: T0 above which failure is hastened, in kelvin.
+        memtorch_compatible: MemTorch's midpoint, r_on + r_off / 2 of the model class's defaults, whatever the device's own are
+            (docs/deviations.md).
     """
 
+    later: ClassVar[Mapping[str, Any]] = {"memtorch_compatible": False}
     mode: Literal["gradual", "sudden"]
     p_lrs: Fit
     p_hrs: Fit
@@ -49,6 +53,14 @@ class EmpiricalMetalOxide(Effect):
     cell_size: Positive = 10.0
     temperature: Positive = 298.0
     temperature_threshold: Positive = 298.0
+    memtorch_compatible: Flag = False
+
+    def midpoint(self, device: Device) -> float:
+        """The resistance that parts LRS from HRS, in ohms."""
+        if not self.memtorch_compatible:
+            return (device.r_on + device.r_off) / 2
+        defaults = type(device)()  # type: ignore[call-arg] # each model has defaults
+        return defaults.r_on + defaults.r_off / 2
 
     @property
     def x(self) -> float:
@@ -82,7 +94,7 @@ class EmpiricalMetalOxide(Effect):
         return self
 
     def act(self, crossbar: Crossbar, rng: Random) -> Array:
-        middle = sum(crossbar.resistances) / 2
+        middle = self.midpoint(crossbar.device)
         resistance = 1 / crossbar.conductance
         for fit, stable, chosen in (
             (self.p_lrs, self.stable_resistance_lrs, np.less),
@@ -101,7 +113,7 @@ class EmpiricalMetalOxide(Effect):
         """
         wrong = total = 0
         for old, new in zip(before, after, strict=True):
-            expected = self.act(old, np.random.default_rng(0))[old.real]
+            expected = self.act_on([old], np.random.default_rng(0))[0].conductance[old.real]
             wrong += int(np.count_nonzero(~np.isclose(new.conductance[old.real], expected, rtol=1e-4, atol=0)))
             total += expected.size
         if wrong > total / 100:
@@ -109,7 +121,7 @@ class EmpiricalMetalOxide(Effect):
         shift: dict[str, list[float]] = {"lrs": [], "hrs": []}
         for old, new in zip(before, after, strict=True):
             resistance = 1 / old.conductance[old.real]
-            middle = sum(old.resistances) / 2
+            middle = self.midpoint(old.device)
             moved = np.log10(1 / new.conductance[old.real]) - np.log10(resistance)
             shift["lrs"].extend(moved[resistance < middle])
             shift["hrs"].extend(moved[resistance >= middle])
