@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from membench import (
     ADC,
+    DAC,
     VTEAM,
     Case,
     ConductanceDrift,
@@ -24,13 +25,21 @@ from membench import (
     DataDriven2021,
     DeviceFaults,
     Endurance,
+    FiniteConductanceStates,
+    InputScaling,
     LinearIonDrift,
+    LineResistance,
+    NonLinear,
+    ProgrammingError,
+    ReadNoise,
     Retention,
     Scheme,
     StanfordPKU,
     Thresholds,
     Tuning,
+    UnusualOrderWarning,
     Variability,
+    WriteVerify,
 )
 from membench.devices import Device
 from membench.effect import EFFECTS, Effect
@@ -86,6 +95,15 @@ def with_conversion(**changes: Any) -> Case:
     return MINIMAL.replace(conversion=MINIMAL.conversion.replace(**changes))
 
 
+def with_law(**changes: Any) -> Case:
+    """A case whose law is a table, or has the fields that belong to what is changed."""
+    fields = {"law": "table", "voltages": (-1.0, 0.0, 1.0), "currents": (-1.0, 0.0, 3.0)}
+    if {"law", "scale", "look_up"} & set(changes):
+        fields = {"law": "sinh", "scale": 0.3}
+    case = with_conversion(max_input_voltage=0.5)
+    return case.replace(nonidealities=(NonLinear(**{**fields, **changes}),))
+
+
 # ---- refusals -----------------------------------------------------------------------------------------------------------
 
 REFUSED_FIELDS: list[tuple[type[Plain], dict[str, Any], str, list[Any]]] = [
@@ -113,6 +131,13 @@ REFUSED_FIELDS: list[tuple[type[Plain], dict[str, Any], str, list[Any]]] = [
     (ADC, {}, "bits", [True, "8", 8.0, 1, 17, None, math.nan]),
     (ADC, {"bits": 8}, "method", ["Linear", "sqrt", None]),
     (ADC, {"bits": 8}, "overflow_rate", [True, "0.1", -0.1, 1.1, math.nan]),
+    (ADC, {"bits": 8}, "range", ["vectors", "", True, 0.0, -1e-3, math.nan, math.inf, None]),
+    (ADC, {"bits": 8, "range": "calibrated"}, "calibration_images", [True, "64", 0, 64.0, None]),
+    (DAC, {}, "bits", [True, "8", 8.0, 1, 17, None, math.nan]),
+    (InputScaling, {}, "undone", ["undone", 2, None]),
+    (InputScaling, {}, "per", ["images", "", None, True]),
+    (Conversion, {"max_input_voltage": 1.0}, "dac", [8, True, "8-bit"]),
+    (Conversion, {"max_input_voltage": 1.0}, "scaling", [None, True, "undone"]),
     (Tuning, {}, "conv_images", [True, "8", 0, 8.0]),
     (Tuning, {}, "conv_size", [True, "32", 7, 32.0]),
     (Tuning, {}, "linear_rows", [True, "4098", 15, math.inf]),
@@ -186,12 +211,89 @@ def test_a_repeated_seed_says_why_it_is_refused() -> None:
         MINIMAL.replace(seeds=(1, 2, 1))
 
 
-def test_effects_out_of_order_are_refused_with_the_order() -> None:
-    drift, faults = ConductanceDrift(time=10.0), DeviceFaults(lrs_proportion=0.1)
-    with pytest.raises(InputError, match=r"out of order: conductance_drift \(ageing\), device_faults \(programming\)") as error:
-        MINIMAL.replace(nonidealities=(drift, faults))
-    assert "fabrication, programming, ageing, read-out" in str(error.value)
-    assert MINIMAL.replace(nonidealities=[faults, drift]).nonidealities == (faults, drift)
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"range": "calibrated", "method": "log"}, "a fixed range belongs to method='linear'"),
+        ({"range": 1e-3, "method": "log"}, "a fixed range belongs to method='linear'"),
+        ({"range": 1e-3, "overflow_rate": 0.1}, "with a range in amperes nothing is left for overflow_rate to decide"),
+    ],
+)
+def test_a_fixed_range_of_an_adc_that_has_none_is_refused(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        ADC(bits=8, **fields)
+    assert ADC(bits=8, range="calibrated", overflow_rate=0.1).fixed
+    assert ADC(bits=8, range=1e-3).fixed
+    assert not ADC(bits=8, method="log", overflow_rate=0.1).fixed
+
+
+@pytest.mark.parametrize(
+    "fields", [{"dac": DAC(bits=8)}, {"scaling": InputScaling(undone=True)}, {"scaling": {"per": "image"}}]
+)
+def test_what_speaks_of_the_input_limit_needs_one(fields: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="dac and scaling speak of inputs within max_input_voltage; set it, in volts"):
+        Conversion(**fields)
+    assert Conversion(**fields, max_input_voltage=0.3).max_input_voltage == 0.3
+
+
+DRIFT, FAULTS = ConductanceDrift(time=10.0), DeviceFaults(lrs_proportion=0.1)
+VARIED, STATES, ERRORS = (
+    Variability(r_on_sigma=1.0, r_off_sigma=1.0),
+    FiniteConductanceStates(states=4),
+    ProgrammingError(sigma=0.1),
+)
+LINES, NOISE = LineResistance(line_resistance=1.0), ReadNoise(sigma=0.1)
+
+
+@pytest.mark.parametrize(
+    "effects",
+    [
+        (VARIED, STATES, ERRORS, FAULTS, DRIFT, LINES, NOISE),
+        (STATES, FAULTS),
+        (DRIFT, DRIFT),
+        (FAULTS, FAULTS, DRIFT, Retention(time=1e7, **WEAR), DRIFT),
+        (NOISE, LINES, NonLinear(law="sinh", scale=0.3), NOISE),
+    ],
+)
+def test_the_usual_order_of_effects_is_silent(effects: tuple[Effect, ...], recwarn: pytest.WarningsRecorder) -> None:
+    assert MINIMAL.replace(nonidealities=list(effects)).nonidealities == effects
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(
+    ("effects", "usual"),
+    [
+        ((DRIFT, FAULTS), "device_faults, conductance_drift"),
+        ((FAULTS, STATES), "finite_conductance_states, device_faults"),
+        ((ERRORS, STATES), "finite_conductance_states, programming_error"),
+        ((FAULTS, ERRORS), "programming_error, device_faults"),
+        ((VARIED, LINES, DRIFT, STATES), "variability, finite_conductance_states, conductance_drift, line_resistance"),
+    ],
+)
+def test_effects_in_another_order_act_as_given_with_a_warning(effects: tuple[Effect, ...], usual: str) -> None:
+    with pytest.warns(UnusualOrderWarning, match="nonidealities act in an unusual order") as seen:
+        case = MINIMAL.replace(nonidealities=effects)
+    given = ", ".join(f"{effect.kind} ({effect.stage})" for effect in effects)
+    assert f"Case 'minimal': nonidealities act in an unusual order: {given}." in str(seen[0].message)
+    assert f"is read: {usual}. They will act as given." in str(seen[0].message)
+    assert len(seen) == 1
+    assert case.nonidealities == effects
+    with pytest.warns(UnusualOrderWarning):
+        assert Case.from_json(case.model_dump_json(), "f").fingerprint == case.fingerprint
+
+
+@pytest.mark.parametrize("effects", [(DRIFT, VARIED), (STATES, VARIED, FAULTS), (LINES, FAULTS, VARIED)])
+def test_devices_made_after_anything_else_are_refused_with_the_order(effects: tuple[Effect, ...]) -> None:
+    with pytest.raises(InputError, match=r"out of order: .*A device is made before anything else can happen to it") as error:
+        MINIMAL.replace(nonidealities=effects)
+    assert f"{effects[0].kind} ({effects[0].stage}), " in str(error.value)
+    assert "The usual order is variability, " in str(error.value)
+
+
+def test_an_order_that_warns_has_a_fingerprint_of_its_own() -> None:
+    with pytest.warns(UnusualOrderWarning):
+        other = MINIMAL.replace(nonidealities=(DRIFT, FAULTS))
+    assert other.fingerprint != MINIMAL.replace(nonidealities=(FAULTS, DRIFT)).fingerprint
 
 
 def test_variability_may_stand_there_once_and_ageing_more_often() -> None:
@@ -202,19 +304,18 @@ def test_variability_may_stand_there_once_and_ageing_more_often() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "reason"),
+    ("effect", "reason"),
     [
-        ("finite_conductance_states", "leaves every conductance as it was, since a bare `except`"),
-        ("non_linear", "the look-up table is built and never used"),
+        ({"kind": "non_linear"}, "the effect 'non_linear' does not fit: the current of VTEAM is ohmic"),
+        ({"kind": "finite_conductance_states", "levels": (1.0,)}, "'finite_conductance_states' does not fit: its levels"),
+        ({"kind": "finite_conductance_states"}, "give either states"),
     ],
 )
-def test_an_effect_that_memtorch_ignores_is_refused_with_the_reason(kind: str, reason: str) -> None:
-    with pytest.raises(InputError) as error:
-        MINIMAL.replace(nonidealities=({"kind": kind},))
-    assert kind in str(error.value)
-    assert reason in str(error.value)
-    offered = str(error.value).rpartition("Offered: ")[2]
-    assert {"conductance_drift", "device_faults", "endurance", "retention", "variability"} <= set(offered[:-1].split(", "))
+def test_an_effect_that_could_do_nothing_on_this_hardware_is_refused_with_the_reason(
+    effect: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InputError, match=reason):
+        MINIMAL.replace(nonidealities=(DRIFT, effect))
 
 
 def test_an_unknown_effect_gets_a_guess() -> None:
@@ -249,7 +350,8 @@ def test_what_a_case_holds_is_frozen_too(inside: Plain) -> None:
 # ---- the fingerprint ----------------------------------------------------------------------------------------------------
 
 GOLDEN_MINIMAL = "7c0ac97ffe9b6cf33065aec670bea6f929b86d75cf3d2b34fb000e5dc5c55884"
-GOLDEN_FULL = "ef775d917a8910d3544e4dbc4947425678c8bbe82238b4b8f1942f25b5c47601"
+GOLDEN_FULL = "26dd4781b3ccfa17d6eb25d059db92e02a7438c922a822690e18f7749d835fe6"
+GOLDEN_FIRST = "b36848ff4adabf6e3c6d4d98593bd9d26ecc95a8ff6fe40927ba96c341d5de7d"
 CANONICAL_MINIMAL = (
     '{"batch_size":20,"conversion":{"adc":null,"device":{"kind":"VTEAM","r_off":1000.0,"r_on":50.0},"keep_digital":[],'
     '"mapping":"naive","max_input_voltage":null,"retained":null,"scheme":"double-column","tile_shape":null,'
@@ -258,10 +360,38 @@ CANONICAL_MINIMAL = (
 )
 
 
+# FULL without faults, as it was written before effects and converters had fields that came later.
+FIRST = """{"name":"full","dataset":"cifar10","network":"vgg-cifar10","conversion":{"device":{"kind":"VTEAM","r_on":14000.0,
+"r_off":50000000.0},"scheme":"single-column","tile_shape":[64,32],"adc":{"bits":6,"method":"log","overflow_rate":0.01},
+"max_input_voltage":0.3,"mapping":"naive","retained":0.99,"tuning":{"conv_images":4,"conv_size":16,"linear_rows":128,
+"after":"effects"},"keep_digital":["0","features.3"]},"thresholds":{"max_loss_points":10.0,"tolerance_points":1.0,
+"tolerance_logit_error":0.05},"nonidealities":[{"kind":"variability","r_on_sigma":1000.0,"r_off_sigma":1000000.0,
+"distribution":"lognormal","minimum":10.0},{"kind":"conductance_drift","time":10000.0,"initial_time":2.0,"coefficient":0.05},
+{"kind":"endurance","mode":"gradual","p_lrs":[1.0,0.921,0.0,0.01],"p_hrs":[1.0,0.921,0.1,-0.01],"stable_resistance_lrs":200.0,
+"stable_resistance_hrs":400.0,"cell_size":10.0,"temperature":298.0,"temperature_threshold":298.0,"cycles":1000000.0},
+{"kind":"retention","mode":"gradual","p_lrs":[1.0,0.921,0.0,0.01],"p_hrs":[1.0,0.921,0.1,-0.01],"stable_resistance_lrs":200.0,
+"stable_resistance_hrs":400.0,"cell_size":10.0,"temperature":298.0,"temperature_threshold":298.0,"time":10000000.0}],
+"seeds":[3,1,9223372036854775807],"images":37,"subset_seed":9,"batch_size":5,"description":"Everything at once."}"""
+
+
 @pytest.mark.parametrize(("case", "golden"), [(MINIMAL, GOLDEN_MINIMAL), (FULL, GOLDEN_FULL)], ids=["minimal", "full"])
 def test_fingerprints_are_the_same_on_every_machine_and_version(case: Case, golden: str) -> None:
     """If this fails, all baselines in the world are stale: raise the schema in `fingerprint` and say so, or undo the change."""
     assert case.fingerprint == golden
+
+
+def test_a_case_that_was_written_before_fields_came_later_keeps_its_fingerprint() -> None:
+    case = Case.from_json(FIRST, "f")
+    assert case.fingerprint == GOLDEN_FIRST
+    assert case == FULL.replace(nonidealities=(FULL.nonidealities[0], *FULL.nonidealities[2:]))
+    assert json.loads(case.model_dump_json()) == json.loads(FIRST)
+
+
+def test_a_case_with_faults_of_the_first_release_is_another_one_now() -> None:
+    """Its faults were drawn as MemTorch draws them; they are disjoint and stay now."""
+    case = MINIMAL.replace(nonidealities=({"kind": "device_faults", "lrs_proportion": 0.1},))
+    assert not case.nonidealities[0].memtorch_compatible
+    assert '"memtorch_compatible":false' in case.model_dump_json()
 
 
 def test_the_fingerprint_is_the_hash_of_readable_text() -> None:
@@ -297,11 +427,21 @@ MOVES: dict[type[Plain], tuple[Any, dict[str, Any]]] = {
             "retained": None,
             "tuning": None,
             "keep_digital": ("0",),
+            "scaling": InputScaling(undone=True),
+            "dac": DAC(bits=8),
         },
     ),
     ADC: (
         lambda changes: with_conversion(adc=ADC(bits=8).replace(**changes)),
-        {"bits": 7, "method": "log", "overflow_rate": 0.1},
+        {"bits": 7, "method": "log", "overflow_rate": 0.1, "range": "calibrated", "calibration_images": 65},
+    ),
+    DAC: (
+        lambda changes: with_conversion(max_input_voltage=1.0, dac=DAC(bits=8).replace(**changes)),
+        {"bits": 7},
+    ),
+    InputScaling: (
+        lambda changes: with_conversion(max_input_voltage=1.0, scaling=InputScaling().replace(**changes)),
+        {"undone": True, "per": "image"},
     ),
     Tuning: (
         lambda changes: with_conversion(tuning=Tuning().replace(**changes)),
@@ -319,12 +459,51 @@ MOVES: dict[type[Plain], tuple[Any, dict[str, Any]]] = {
         {"kind": ONE_VALUE, "r_on_sigma": 1.5, "r_off_sigma": 2.5, "distribution": "lognormal", "minimum": 2.0},
     ),
     DeviceFaults: (
-        lambda changes: with_effect(DeviceFaults(lrs_proportion=0.1).replace(**changes)),
-        {"kind": ONE_VALUE, "lrs_proportion": 0.2, "hrs_proportion": 0.1, "electroform_proportion": 0.1},
+        lambda changes: with_effect(DeviceFaults(lrs_proportion=0.1, electroform_proportion=0.1).replace(**changes)),
+        {
+            "kind": ONE_VALUE,
+            "lrs_proportion": 0.2,
+            "hrs_proportion": 0.1,
+            "electroform_proportion": 0.2,
+            "electroform_resistance": 5e3,
+            "counts": "binomial",
+            "memtorch_compatible": True,
+        },
     ),
     ConductanceDrift: (
         lambda changes: with_effect(ConductanceDrift(time=10.0).replace(**changes)),
-        {"kind": ONE_VALUE, "time": 11.0, "initial_time": 2.0, "coefficient": 0.2},
+        {"kind": ONE_VALUE, "time": 11.0, "initial_time": 2.0, "coefficient": 0.2, "coefficient_sigma": 0.01},
+    ),
+    FiniteConductanceStates: (
+        lambda changes: with_effect(FiniteConductanceStates(**({"states": 4} if "levels" not in changes else {}) | changes)),
+        {"kind": ONE_VALUE, "states": 5, "levels": (2e-3, 5e-3)},
+    ),
+    ProgrammingError: (
+        lambda changes: with_effect(ProgrammingError(sigma=0.1).replace(**changes)),
+        {"kind": ONE_VALUE, "sigma": 0.2, "relative_to": "range", "write_verify": WriteVerify(tolerance=0.1)},
+    ),
+    WriteVerify: (
+        lambda changes: with_effect(ProgrammingError(sigma=0.1, write_verify=WriteVerify(tolerance=0.1).replace(**changes))),
+        {"tolerance": 0.2, "attempts": 6},
+    ),
+    LineResistance: (
+        lambda changes: with_effect(LineResistance(line_resistance=1.0).replace(**changes)),
+        {"kind": ONE_VALUE, "line_resistance": 2.0, "source_resistance": 1.0, "memtorch_compatible": True},
+    ),
+    NonLinear: (
+        lambda changes: with_law(**changes),
+        {
+            "kind": ONE_VALUE,
+            "law": "sinh",
+            "scale": 0.4,
+            "voltages": (-0.9, 0.0, 1.0),
+            "currents": (-1.0, 0.0, 2.0),
+            "look_up": 9,
+        },
+    ),
+    ReadNoise: (
+        lambda changes: with_effect(ReadNoise(sigma=0.1).replace(**changes)),
+        {"kind": ONE_VALUE, "sigma": 0.2, "relative_to": "range"},
     ),
     **{
         model: (
@@ -339,6 +518,7 @@ MOVES: dict[type[Plain], tuple[Any, dict[str, Any]]] = {
                 "cell_size": 10.1,
                 "temperature": 310.0,
                 "temperature_threshold": 299.0,
+                "memtorch_compatible": True,
                 count: 2e6,
             },
         )
@@ -378,7 +558,7 @@ def own(kinds: Any) -> set[type[Plain]]:
 
 def test_the_table_knows_every_class_that_a_case_is_made_of() -> None:
     """A new device model, effect or part of a conversion must be added to MOVES."""
-    everything = parts(Case) | own(EFFECTS) | own(Device.__subclasses__())
+    everything = parts(Case) | {part for kind in own(EFFECTS) for part in parts(kind)} | own(Device.__subclasses__())
     assert everything - {Effect, Thresholds} == set(MOVES)
 
 
@@ -401,6 +581,44 @@ def test_every_field_that_can_move_a_result_moves_the_fingerprint(kind: type[Pla
     changed = make({field: changes[field]})
     assert changed.fingerprint != make({}).fingerprint
     assert (changed.setup_fingerprint != make({}).setup_fingerprint) is (field not in ("images", "seeds"))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MOVES if kind is not Case], ids=lambda kind: kind.__name__)
+def test_every_field_is_written_unless_it_came_later_and_is_neutral(kind: type[Plain]) -> None:
+    make, changes = MOVES[kind]
+    for case in (make({}), *(make({field: value}) for field, value in changes.items() if value is not ONE_VALUE)):
+        waiting: list[Any] = [case]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, Plain):
+                neutral = {name for name, value in part.later.items() if getattr(part, name) == value}
+                assert set(part.model_dump(mode="json")) == set(type(part).model_fields) - neutral
+                waiting += [getattr(part, name) for name in type(part).model_fields]
+            elif isinstance(part, tuple):
+                waiting += part
+
+
+@pytest.mark.parametrize("kind", sorted((kind for kind in MOVES if kind.later), key=lambda kind: kind.__name__))
+def test_a_field_that_came_later_is_neutral_unless_it_is_given(kind: type[Plain]) -> None:
+    """Else a case that was written before would mean something else now."""
+    for name, neutral in kind.later.items():
+        field = kind.model_fields[name]
+        assert not field.is_required()
+        assert field.get_default(call_default_factory=True) == neutral
+        assert type(field.get_default()) is type(neutral)
+
+
+def test_which_fields_came_later() -> None:
+    """Those of an effect that was not there before need none; DeviceFaults.memtorch_compatible is written always, since its
+    default is not what there was before."""
+    assert {kind.__name__: set(kind.later) for kind in MOVES if kind.later} == {
+        "ADC": {"range", "calibration_images"},
+        "Conversion": {"scaling", "dac"},
+        "DeviceFaults": {"electroform_resistance", "counts"},
+        "ConductanceDrift": {"coefficient_sigma"},
+        "Endurance": {"memtorch_compatible"},
+        "Retention": {"memtorch_compatible"},
+    }
 
 
 def test_devices_of_the_same_resistances_have_different_fingerprints() -> None:
@@ -460,8 +678,11 @@ CONVERSIONS = st.builds(
     scheme=st.sampled_from(Scheme),
     tile_shape=st.none() | st.tuples(st.integers(1, 512), st.integers(1, 512)),
     adc=st.none()
-    | st.builds(ADC, bits=st.integers(2, 16), method=st.sampled_from(["linear", "log"]), overflow_rate=PROPORTIONS),
-    max_input_voltage=st.none() | numbers(1e-300, 1e300),
+    | st.builds(ADC, bits=st.integers(2, 16), method=st.sampled_from(["linear", "log"]), overflow_rate=PROPORTIONS)
+    | st.builds(ADC, bits=st.integers(2, 16), range=st.just("calibrated") | numbers(1e-9, 1.0)),
+    max_input_voltage=numbers(1e-300, 1e300),
+    scaling=st.builds(InputScaling, undone=st.booleans(), per=st.sampled_from(["memtorch", "image", "batch"])),
+    dac=st.none() | st.builds(DAC, bits=st.integers(2, 16)),
     retained=st.none() | PROPORTIONS,
     tuning=st.none() | st.builds(Tuning, linear_rows=st.integers(16, 10**6), after=st.sampled_from(["conversion", "effects"])),
     keep_digital=st.lists(st.text(max_size=10), max_size=3).map(tuple),
@@ -474,15 +695,37 @@ WORN = {
     "stable_resistance_lrs": numbers(1.0, 1e6),
     "stable_resistance_hrs": numbers(1.0, 1e9),
     "cell_size": numbers(1.0, 10.0),
+    "memtorch_compatible": st.booleans(),
 }
 FABRICATION = st.builds(Variability, r_on_sigma=numbers(1e-6, 1e6), r_off_sigma=numbers(0.0, 1e9))
-PROGRAMMING = st.builds(
-    DeviceFaults, lrs_proportion=PROPORTIONS, hrs_proportion=numbers(0.001, 0.5), electroform_proportion=numbers(0.0, 0.5)
+STATES_OF = st.builds(FiniteConductanceStates, states=st.integers(2, 65_536))
+ERRORS_OF = st.builds(
+    ProgrammingError,
+    sigma=numbers(1e-3, 10.0),
+    relative_to=st.sampled_from(["conductance", "range"]),
+    write_verify=st.none() | st.builds(WriteVerify, tolerance=numbers(1e-6, 4e-3), attempts=st.integers(2, 1000)),
+)
+FAULTS_OF = st.builds(
+    DeviceFaults,
+    lrs_proportion=numbers(0.0, 0.3),
+    hrs_proportion=numbers(0.001, 0.3),
+    electroform_proportion=numbers(0.0, 0.3),
+    memtorch_compatible=st.booleans(),
+) | st.builds(
+    DeviceFaults,
+    electroform_proportion=numbers(0.001, 1.0),
+    electroform_resistance=st.none() | numbers(1e-3, 1e12),
+    counts=st.sampled_from(["exact", "binomial"]),
 )
 AGEING = st.one_of(
-    st.builds(ConductanceDrift, time=numbers(2.0, 1e12), coefficient=numbers(1e-6, 1.0)),
+    st.builds(ConductanceDrift, time=numbers(2.0, 1e12), coefficient=numbers(1e-6, 1.0), coefficient_sigma=numbers(0.0, 1.0)),
     st.builds(Endurance, cycles=numbers(1e7, 1e12), **WORN),
     st.builds(Retention, time=numbers(1e7, 1e12), **WORN),
+)
+READ_OUT = st.one_of(
+    st.builds(LineResistance, line_resistance=numbers(1e-6, 1e3), memtorch_compatible=st.booleans()),
+    st.builds(NonLinear, law=st.just("sinh"), scale=numbers(1e-3, 1e3), look_up=st.none() | st.integers(2, 100)),
+    st.builds(ReadNoise, sigma=numbers(1e-6, 10.0), relative_to=st.sampled_from(["conductance", "range"])),
 )
 CASES = st.builds(
     Case,
@@ -497,7 +740,8 @@ CASES = st.builds(
         tolerance_logit_error=numbers(0.0, 10.0),
     ),
     nonidealities=st.tuples(
-        st.lists(FABRICATION, max_size=1), st.lists(PROGRAMMING, max_size=2), st.lists(AGEING, max_size=3)
+        st.lists(FABRICATION, max_size=1),
+        *[st.lists(kind, max_size=2) for kind in (STATES_OF, ERRORS_OF, FAULTS_OF, AGEING, READ_OUT)],
     ).map(lambda groups: tuple(effect for group in groups for effect in group)),
     seeds=st.lists(st.integers(0, 2**63 - 1), min_size=1, max_size=4, unique=True).map(tuple),
     images=st.integers(1, 10**6),

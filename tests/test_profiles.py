@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from membench import ADC, VTEAM, ConductanceDrift, Conversion, DeviceFaults, Profile, Thresholds, Variability, profile
+from membench import (
+    ADC,
+    DAC,
+    VTEAM,
+    ConductanceDrift,
+    Conversion,
+    DeviceFaults,
+    InputScaling,
+    Profile,
+    Thresholds,
+    UnusualOrderWarning,
+    Variability,
+    profile,
+)
+from membench.effect import EFFECTS, Stage
 from membench.errors import InputError, UnknownNameError
 from membench.profiles import PROFILES, STUDY_DEVICE
 
 FIELDS = {"name": "c", "dataset": "mnist", "network": "tiny", "thresholds": Thresholds(max_loss_points=1.0)}
-OWN = ("exact", "ideal", "variable", "faulty")
+OWN = ("exact", "ideal", "variable", "faulty", "chip")
+SHARED = OWN[1:4]  # those on the recommended hardware as it stands
 
 
 def test_the_study_device() -> None:
@@ -19,13 +34,24 @@ def test_the_study_device() -> None:
 def test_what_the_named_profiles_are() -> None:
     recommended = Conversion(device=STUDY_DEVICE, tile_shape=(64, 64), adc=ADC(bits=8), max_input_voltage=6.0)
     assert profile("exact").conversion == Conversion(device=STUDY_DEVICE)
-    assert {name: profile(name).conversion for name in OWN[1:]} == dict.fromkeys(OWN[1:], recommended)
-    assert {name: profile(name).nonidealities for name in OWN} == {
+    assert {name: profile(name).conversion for name in SHARED} == dict.fromkeys(SHARED, recommended)
+    assert {name: profile(name).nonidealities for name in OWN[:4]} == {
         "exact": (),
         "ideal": (),
         "variable": (Variability(r_on_sigma=1.4e3, r_off_sigma=5e6),),
         "faulty": (DeviceFaults(lrs_proportion=0.02, hrs_proportion=0.02),),
     }
+
+
+def test_the_chip_has_every_effect_that_does_not_wear_it_out_in_the_usual_order() -> None:
+    chip = profile("chip")
+    ranks = [(list(Stage).index(effect.stage), effect.rank) for effect in chip.nonidealities]
+    assert ranks == sorted(ranks)
+    own = {name for name in EFFECTS.names() if EFFECTS.get(name).__module__.startswith("membench.")}
+    assert {effect.kind for effect in chip.nonidealities} == own - {"endurance", "retention"}
+    assert chip.conversion.adc == ADC(bits=8, range="calibrated")
+    assert chip.conversion.dac == DAC(bits=8)
+    assert chip.conversion.scaling == InputScaling(undone=True, per="image")
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -58,13 +84,21 @@ def test_a_case_may_override_its_profile() -> None:
 def test_a_case_of_a_profile_is_checked() -> None:
     with pytest.raises(InputError, match="did you mean 'images'"):
         profile("ideal").case(**FIELDS, image=3)
+    late = Profile(
+        name="p",
+        source="nowhere",
+        conversion=Conversion(),
+        nonidealities=(ConductanceDrift(time=10.0), Variability(r_on_sigma=1.0, r_off_sigma=1.0)),
+    )
     with pytest.raises(InputError, match="out of order"):
-        Profile(
-            name="p",
-            source="nowhere",
-            conversion=Conversion(),
-            nonidealities=(ConductanceDrift(time=10.0), DeviceFaults(lrs_proportion=0.1)),
-        ).case(**FIELDS)
+        late.case(**FIELDS)
+
+
+def test_a_case_of_a_profile_of_another_order_warns() -> None:
+    effects = (ConductanceDrift(time=10.0), DeviceFaults(lrs_proportion=0.1))
+    with pytest.warns(UnusualOrderWarning, match="device_faults, conductance_drift. They will act as given"):
+        case = Profile(name="p", source="nowhere", conversion=Conversion(), nonidealities=effects).case(**FIELDS)
+    assert case.nonidealities == effects
 
 
 def test_no_other_profile_takes_a_name_that_is_held() -> None:

@@ -111,7 +111,11 @@ def test_an_empty_suite_measures_nothing(tmp_path: Path, content: str | None) ->
         ("x = '\x00'\n", "null bytes"),
         (HEAD + "CASES = [case('Not A Name')]\n", "Case 'Not A Name' is not valid"),
         (HEAD + "CASES = [case('a', images='8')]\n", "images: Input should be a valid integer"),
-        (HEAD + "CASES = [case('a', nonidealities=[{'kind': 'non_linear'}])]\n", "look-up table is built and never used"),
+        (HEAD + "CASES = [case('a', nonidealities=[{'kind': 'non_linear'}])]\n", "does not fit: the current of VTEAM is ohmic"),
+        (
+            HEAD + "CASES = [case('a', nonidealities=[{'kind': 'read_noise', 'sigma': 0.0}])]\n",
+            "sigma is 0: nothing would be noisy",
+        ),
         ("from membench import profile\nCASES = [profile('idael')]\n", "Did you mean 'ideal'"),
         ("", "must declare CASES, a list of membench.Case"),
         ("cases = []\n", "must declare CASES"),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from membench import (
     ADC,
+    DAC,
     STUDY_DEVICE,
     ConductanceDrift,
     Conversion,
@@ -21,7 +22,10 @@ from membench import (
     DataDriven2021,
     DeviceFaults,
     Endurance,
+    InputScaling,
     LinearIonDrift,
+    NonLinear,
+    ReadNoise,
     Retention,
     Scheme,
     StanfordPKU,
@@ -31,6 +35,7 @@ from membench import (
 from membench.effect import Crossbar, Effect, Stage
 from membench.engines import ENGINES, Converted
 from membench.errors import EffectDidNothingError, NotConvertedError, UnsupportedError
+from membench.runtime import derive_seed, legacy_generator
 
 ENGINE = ENGINES.get("memtorch")
 LIGHT = Tuning(conv_images=2, conv_size=12, linear_rows=256)
@@ -326,14 +331,74 @@ def test_memtorchs_function_and_the_effects_own_formula_agree(effect: Effect) ->
     assert effect.prove(before, after).moved > 0
 
 
-@pytest.mark.parametrize("tile_shape", [None, (16, 8)])
+@pytest.mark.parametrize("device", [STUDY_DEVICE, LinearIonDrift(r_on=200.0)])
+@pytest.mark.parametrize("mode", ["gradual", "sudden"])
+def test_memtorchs_midpoint_is_that_of_its_defaults(device: Any, mode: Any) -> None:
+    """r_on + r_off / 2 of the model class's defaults, whatever the devices' resistances are."""
+    conversion = EXACT.replace(device=device, tuning=None)
+    here, there = (Retention(time=1e6, mode=mode, **WEAR, memtorch_compatible=compatible) for compatible in (False, True))
+    before, after = moved(there, conversion)
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_allclose(new.conductance, there.act(old, np.random.default_rng(0)), rtol=2e-5)
+    assert there.prove(before, after).moved > 0
+    own = [here.act(old, np.random.default_rng(0)) for old in before]
+    alike = all(np.allclose(new.conductance, one, rtol=1e-4, atol=0) for one, new in zip(own, after, strict=True))
+    assert alike is (device != STUDY_DEVICE)  # else no device lies between the two midpoints
+
+
+def test_a_case_without_memtorchs_midpoint_after_one_with_it_has_its_own() -> None:
+    """The means that MemTorch reads are given back as they were."""
+    converted = convert(small())
+    for effect in (
+        Retention(time=1e5, mode="gradual", **WEAR, memtorch_compatible=True),
+        Retention(time=1e6, mode="gradual", **WEAR),
+    ):
+        before = converted.crossbars()
+        converted.apply(effect, 0)
+        assert effect.prove(before, converted.crossbars()).moved > 0
+
+
+TILES = pytest.mark.parametrize("tile_shape", [None, (16, 8)])
+
+
+@TILES
 def test_faults_are_there_in_the_number_asked_for(tile_shape: tuple[int, int] | None) -> None:
     effect = DeviceFaults(lrs_proportion=0.1, hrs_proportion=0.2, electroform_proportion=0.1)
+    before, after = moved(effect, EXACT.replace(tile_shape=tile_shape))
+    details = effect.prove(before, after).details
+    crossbars = [int(bar.real.sum()) for bar in after]
+    assert details["stuck"] == pytest.approx(0.4 * sum(crossbars), abs=0.5 * len(crossbars))
+    assert details["stuck_at_lrs"] == pytest.approx(0.1 * sum(crossbars), abs=len(crossbars))
+    assert details["stuck_at_hrs"] == pytest.approx(0.3 * sum(crossbars), abs=len(crossbars))
+
+
+@TILES
+def test_memtorchs_faults_are_drawn_among_all_devices_padding_included(tile_shape: tuple[int, int] | None) -> None:
+    effect = DeviceFaults(lrs_proportion=0.1, hrs_proportion=0.2, electroform_proportion=0.1, memtorch_compatible=True)
     before, after = moved(effect, EXACT.replace(tile_shape=tile_shape))
     proof = effect.prove(before, after)
     devices = sum(bar.conductance.size for bar in after)
     assert proof.details["stuck_at_lrs"] == pytest.approx(0.1 * devices, rel=0.2)
     assert proof.details["stuck_at_hrs"] >= 0.2 * devices
+    padding = sum(int((np.isclose(bar.conductance, bar.conductance_max, rtol=1e-6) & ~bar.real).sum()) for bar in after)
+    assert (padding > 0) is (tile_shape is not None)
+
+
+@TILES
+def test_memtorchs_faults_are_its_own_function_with_the_seed_of_the_layer(tile_shape: tuple[int, int] | None) -> None:
+    effect = DeviceFaults(lrs_proportion=0.1, hrs_proportion=0.2, electroform_proportion=0.1, memtorch_compatible=True)
+    before, after = moved(effect, EXACT.replace(tile_shape=tile_shape))
+    for name in dict.fromkeys(bar.layer for bar in before):
+        own = legacy_generator(derive_seed(0, name))
+        expected = effect.act_on([bar for bar in before if bar.layer == name], own)
+        for one, other in zip(expected, [bar for bar in after if bar.layer == name], strict=True):
+            np.testing.assert_allclose(other.conductance, one.conductance, rtol=1e-6)
+
+
+def test_a_spread_of_nu_is_more_than_memtorchs_drift() -> None:
+    effect = ConductanceDrift(time=1e4, coefficient=0.05, coefficient_sigma=0.02)
+    before, after = moved(effect)
+    assert effect.prove(before, after).details["coefficient_spread"] == pytest.approx(0.02, rel=0.1)
 
 
 def test_all_devices_stuck_leave_one_logit_vector_for_every_image() -> None:
@@ -398,6 +463,44 @@ def test_a_users_effect_needs_no_change_of_the_engine() -> None:
 def test_an_effect_that_cannot_act_is_refused_before_anything_is_run() -> None:
     with pytest.raises(UnsupportedError, match="mute_for_test"):
         ENGINE.plan(small(), EXACT, (Mute(),), images())
+
+
+@pytest.mark.parametrize(
+    ("changes", "effects", "named"),
+    [
+        (
+            {"adc": ADC(bits=8, range="calibrated")},
+            (),
+            r"cannot express adc\.range='calibrated': its ranges are those of each vector",
+        ),
+        ({"adc": ADC(bits=8, range=1e-3)}, (), r"cannot express adc\.range=0\.001"),
+        ({"dac": DAC(bits=8)}, (), r"cannot express conversion\.dac: its voltages are exact"),
+        ({"scaling": InputScaling(undone=True)}, (), r"cannot express conversion\.scaling=.*undone=True"),
+        ({"scaling": InputScaling(per="image")}, (), r"cannot express conversion\.scaling=.*per='image'"),
+        ({}, (ReadNoise(sigma=0.1),), "cannot express the non-ideality 'read_noise'"),
+        ({}, (NonLinear(law="sinh", scale=0.3),), "cannot express the non-ideality 'non_linear'"),
+    ],
+)
+def test_what_memtorch_has_not_is_refused_by_name(changes: dict[str, Any], effects: tuple[Effect, ...], named: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"^The engine memtorch {named}"):
+        ENGINE.plan(small(), EXACT.replace(max_input_voltage=1.0, **changes), effects, images())
+
+
+def test_all_that_memtorch_has_not_is_named_at_once() -> None:
+    conversion = EXACT.replace(
+        max_input_voltage=1.0, adc=ADC(bits=8, range="calibrated"), dac=DAC(bits=8), scaling=InputScaling(undone=True)
+    )
+    with pytest.raises(UnsupportedError) as error:
+        ENGINE.plan(small(), conversion, (ReadNoise(sigma=0.1), NonLinear(law="sinh", scale=0.3), Mute()), images())
+    lines = str(error.value).splitlines()
+    assert [line.removeprefix("The engine memtorch cannot express ").split("=")[0].split(":")[0] for line in lines] == [
+        "the non-ideality 'read_noise'.",
+        "the non-ideality 'non_linear'.",
+        "the non-ideality 'mute_for_test'.",
+        "adc.range",
+        "conversion.dac",
+        "conversion.scaling",
+    ]
 
 
 def test_the_digital_engine_refuses_effects() -> None:
