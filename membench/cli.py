@@ -136,6 +136,9 @@ def run(
     threads: Threads = 1,
     device: Device = "cpu",
     as_json: AsJson = False,
+    explain: Annotated[
+        bool, typer.Option("--explain/--no-explain", help="Find the step at which a failed case lost its accuracy.")
+    ] = True,
 ) -> None:
     """Measure cases and judge them against their baselines.
 
@@ -151,7 +154,8 @@ def run(
     store, outcomes = BaselineStore(baselines), []
     for case in chosen:
         with _bar(case.name) as tell:
-            outcomes.append(run_and_judge(case, engine, store, threads=threads, device=device, progress=tell))
+            judged = run_and_judge(case, engine, store, threads=threads, device=device, progress=tell, explain_failure=explain)
+            outcomes.append(judged)
     if report is not None:
         write_report(report, outcomes, engine)
     if as_json:
@@ -202,6 +206,36 @@ def parity(
         equal = equal and not found.faults
     if not equal:
         raise typer.Exit(1)
+
+
+@app.command()
+def explain(
+    name: Annotated[str, typer.Argument(metavar="CASE", help="Name of a declared case.")],
+    engine: EngineName = DEFAULT_ENGINE,
+    images: Annotated[int | None, typer.Option("--images", min=1, help="Measure so many images instead.")] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Measure the first so many seeds only.")] = None,
+    figure: Annotated[Path | None, typer.Option("--figure", help="Draw it there: .png, .svg or .pdf.")] = None,
+    cases: Cases = None,
+    threads: Threads = 1,
+    device: Device = "cpu",
+    as_json: AsJson = False,
+) -> None:
+    """Find out where a case loses its accuracy: step by step from the digital network, and layer by layer.
+
+    Examples: membench explain mnist5k-worn; membench explain mnist5k-worn --images 200 --seeds 2 --figure worn.png
+    """
+    from membench.explain import explain
+    from membench.report.explained import explained
+    from membench.report.ladder_figure import check_file, write_figure
+
+    if figure is not None:
+        check_file(figure)
+    (case,) = _chosen(_suite(cases), [name], images)
+    with _bar(case.name) as tell:
+        found = explain(case.replace(seeds=case.seeds[:seeds]), engine, threads=threads, device=device, progress=tell)
+    if figure is not None:
+        write_figure(found, figure)
+    print(found.model_dump_json(indent=2) if as_json else explained(found))
 
 
 @app.command()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from membench.baselines import BaselineStore
 from membench.case import Case
+from membench.errors import MembenchError
+from membench.explain import lost_at
 from membench.outcome import Outcome
 from membench.pipeline import Progress, run_case
-from membench.record import Baseline
-from membench.verdict import decide, failed
+from membench.record import Baseline, Record
+from membench.verdict import Status, Verdict, decide, failed
 
 
 def run_and_judge(
@@ -21,12 +24,30 @@ def run_and_judge(
     threads: int = 1,
     device: str = "cpu",
     progress: Progress | None = None,
+    explain_failure: bool = False,
 ) -> Outcome:
-    """Measure a case and judge it. Whatever goes wrong becomes a verdict, so that one case cannot end the suite."""
+    """Measure a case and judge it. Whatever goes wrong becomes a verdict, so that one case cannot end the suite.
+
+    Args:
+        explain_failure: whether the reason is to name the step of the ladder at which a case that lost too much lost it.
+    """
     baseline: Baseline | None = None
     try:
         baseline = store.get(engine, case.name)
         record = run_case(case, engine, data=data, threads=threads, device=device, progress=progress)
-        return Outcome(case.name, engine, decide(record, baseline), record, baseline)
+        verdict = decide(record, baseline)
     except Exception as error:
         return Outcome(case.name, engine, failed(error), None, baseline)
+    if explain_failure and verdict.status in (Status.REGRESSED, Status.OVER_THRESHOLD):
+        verdict = _explained(verdict, record, data, device, progress)
+    return Outcome(case.name, engine, verdict, record, baseline)
+
+
+def _explained(verdict: Verdict, record: Record, data: Path | None, device: str, progress: Progress | None) -> Verdict:
+    """The same status; its reason says where the accuracy was lost, or why that could not be found out."""
+    try:
+        where = f"lost at: {lost_at(record, data=data, device=device, progress=progress)}"
+    except Exception as error:  # an explanation that fails must not change what was measured
+        reason = str(error) if isinstance(error, MembenchError) else f"{type(error).__name__}: {error}"
+        where = f"it could not be explained: {reason}"
+    return replace(verdict, reason=f"{verdict.reason}; {where}")

@@ -57,6 +57,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="do not fail on a case whose data set is not on this machine; it is shown as SKIPPED with the command that gets it",
     )
+    group.addoption(
+        "--membench-no-explain",
+        action="store_true",
+        help="do not look for the step at which a case that lost too much lost its accuracy",
+    )
     parser.addini("membench_cases", "folders of declared cases", type="paths", default=None)
     parser.addini("membench_baselines", "folder of baselines (default: baselines)", default="baselines")
 
@@ -163,6 +168,7 @@ class Gate:
                 threads=self.config.getoption("membench_threads"),
                 device=self.config.getoption("membench_device"),
                 progress=progress,
+                explain_failure=not self.config.getoption("membench_no_explain"),
             )
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:

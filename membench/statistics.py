@@ -46,12 +46,13 @@ class Interval(Plain):
         return (self.high - self.low) / 2
 
 
-def paired_difference(reference: ArrayLike, other: ArrayLike) -> Interval:
+def paired_difference(reference: ArrayLike, other: ArrayLike, *, devices_vary: bool = True) -> Interval:
     """By how many points `other` is less accurate than `reference` on the same images.
 
     Args:
         reference: True where an image was classified rightly; shape (images,) or (seeds, images).
         other: the same of the other classifier; shape (seeds, images). A reference without seeds is shared by all.
+        devices_vary: whether the interval is to hold for other devices (seeds) too, or for these alone.
 
     Returns:
         The mean of reference - other in percentage points, with its 95 % interval.
@@ -64,7 +65,8 @@ def paired_difference(reference: ArrayLike, other: ArrayLike) -> Interval:
     lost, won = int(np.count_nonzero(expected & ~right)), int(np.count_nonzero(~expected & right))
     centre = (lost - won) / seeds / (images + 2)
     by_images = _images_half_width(lost / seeds, won / seeds, images)
-    half = math.hypot(by_images, _seeds_half_width(expected.mean(axis=1) - right.mean(axis=1)))
+    by_seeds = _seeds_half_width(expected.mean(axis=1) - right.mean(axis=1)) if devices_vary else 0.0
+    half = math.hypot(by_images, by_seeds)
     return Interval(
         estimate=100 * (lost - won) / (seeds * images),  # counts first: 7 of 100 are 7 points to the last digit
         low=100 * max(-1.0, centre - half),

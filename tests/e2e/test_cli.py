@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from repository import accept, declare
 
-from membench import Case, DeviceFaults, cli
+from membench import ADC, Case, Conversion, DeviceFaults, Thresholds, cli
+from membench.explanation import Explanation
 from membench.record import Baseline, load
 
 
@@ -157,7 +158,9 @@ def test_doctor_ends_with_3_where_nothing_can_be_measured(call: Any, monkeypatch
     assert "mend it with: make setup" in answer.out
 
 
-@pytest.mark.parametrize("command", [(), ("list",), ("run",), ("train",), ("doctor",), ("baseline", "update"), ("data", "get")])
+@pytest.mark.parametrize(
+    "command", [(), ("list",), ("run",), ("explain",), ("train",), ("doctor",), ("baseline", "update"), ("data", "get")]
+)
 def test_help_has_examples(call: Any, command: tuple[str, ...]) -> None:
     answer = call(*command, "--help")
     assert answer.code == 0
@@ -217,3 +220,45 @@ def test_a_device_that_is_not_here_is_an_error_of_the_case(call: Any, tmp_path: 
     assert answer.code == 1
     assert json.loads(answer.out)[0]["verdict"] == "ERROR"
     assert "The device 'gpu' cannot be used here" in json.loads(answer.out)[0]["reason"]
+
+
+def test_explain_names_the_step_and_the_layer(call: Any, tmp_path: Path, case: Case) -> None:
+    declare(tmp_path, case.replace(conversion=Conversion(adc=ADC(bits=2)), seeds=(0, 1)))
+    answer = call("explain", "small", "--images", "60", "--figure", "ladder.png")
+    assert answer.code == 0
+    assert "small on engine vectorized: 60 images x 2 seeds" in answer.out
+    assert [line.split()[0] for line in answer.out.splitlines() if line.startswith(("digital", "mapped", "ADC"))] == [
+        "digital",
+        "mapped",
+        "ADC",
+    ]
+    assert "The step that loses most is ADC" in answer.out.splitlines()[-1]
+    assert (tmp_path / "ladder.png").stat().st_size > 10_000
+
+
+def test_explain_as_json(call: Any, tmp_path: Path, case: Case) -> None:
+    declare(tmp_path, case.replace(conversion=Conversion(adc=ADC(bits=2)), seeds=(0, 1)))
+    answer = call("explain", "small", "--seeds", "1", "--json")
+    found = Explanation.from_json(answer.out, "the answer")
+    assert (found.seeds, found.images, [step.name for step in found.steps]) == ((0,), 40, ["mapped", "ADC"])
+    assert [layer.name for layer in found.layers] == ["0", "4"]
+
+
+def test_explain_refuses_a_figure_before_it_measures(call: Any, tmp_path: Path, case: Case) -> None:
+    declare(tmp_path, case.replace(dataset="mnist6"))
+    answer = call("explain", "small", "--figure", "ladder.gif")
+    assert answer.code == 2
+    assert "ends in '.gif'" in answer.err
+    assert call("explain", "smal").code == 2
+
+
+def test_run_says_where_a_failed_case_lost_its_accuracy(call: Any, tmp_path: Path, case: Case) -> None:
+    declare(
+        tmp_path, case.replace(conversion=Conversion(adc=ADC(bits=2)), images=100, thresholds=Thresholds(max_loss_points=0))
+    )
+    (said,) = json.loads(call("run", "small", "--json").out)
+    assert said["verdict"] == "OVER_THRESHOLD"
+    assert "0 are accepted; lost at: ADC (0.00 -> " in said["reason"]
+    (silent,) = json.loads(call("run", "small", "--json", "--no-explain").out)
+    assert silent["verdict"] == "OVER_THRESHOLD"
+    assert "lost at" not in silent["reason"]
