@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-CANARY = ("mnist5k-tile-none", "mnist5k-variability", "mnist5k-ideal", "mnist5k-worn", "cifar10-tile-none")
+CANARY = ("mnist5k-tile-none", "mnist5k-variability", "mnist5k-ideal", "mnist5k-aged", "cifar10-tile-none")
 
 
 @pytest.mark.parametrize("name", CANARY, ids="parity-of-{}".format)

@@ -27,10 +27,25 @@ import torch
 from tabulate import tabulate
 from torch import Tensor, nn
 
-from membench import ADC, STUDY_DEVICE, Conversion
+from membench import (
+    ADC,
+    DAC,
+    STUDY_DEVICE,
+    ConductanceDrift,
+    Conversion,
+    DeviceFaults,
+    FiniteConductanceStates,
+    InputScaling,
+    LineResistance,
+    NonLinear,
+    ProgrammingError,
+    ReadNoise,
+    WriteVerify,
+)
 from membench.arrays import MemristiveLayer, kernel_in_use
 from membench.arrays.layer import CHUNK_BYTES
 from membench.datasets import DATASETS
+from membench.effect import Effect, ReadEffect
 from membench.engines import ENGINES, Converted
 from membench.errors import DataMissingError
 from membench.measure.machine import provenance
@@ -47,6 +62,8 @@ pytestmark = pytest.mark.speed
 FASTER_INFERENCE = {"mnist5k": 600.0, "cifar10": 400.0}
 FASTER_CONVERSION = {"mnist5k": 200.0, "cifar10": 200.0}
 SLOWER_THAN_DIGITAL = {"64x64, 8 bit": 1.6, "8x8, 8 bit": 6.0, "64x64, no ADC": 1.1, "no tiles, no ADC": 1.1}
+SLOWER_THAN_IDEAL = 2.0  # inference with an effect, against that without: at most so many times its time
+APPLIED_SECONDS = 1.0  # an effect, with its proof
 MEMORY_CONDUCTANCES = 4  # peak over the digital run: at most so many times the bytes of the conductances, and one chunk
 STEEPEST = 1.1  # exponent of time against size: 1 is linear
 
@@ -250,6 +267,71 @@ def test_inference_in_plain_torch(
         ratio = statistics.median(turns.ratios())
         benchmark.extra_info.update(ratio=ratio)
         report.note(f"inference, {work.data}, {RECOMMENDED}, MEMBENCH_KERNEL=torch: time against digital", f"{ratio:.3g} x")
+
+
+EFFECTS: dict[str, Effect] = {
+    "finite states": FiniteConductanceStates(states=16),
+    "programming error": ProgrammingError(sigma=0.05),
+    "write-verify": ProgrammingError(sigma=0.05, write_verify=WriteVerify(tolerance=0.02, attempts=20)),
+    "faults": DeviceFaults(lrs_proportion=0.01, hrs_proportion=0.05),
+    "drift": ConductanceDrift(time=100.0, coefficient_sigma=0.05),
+    "read noise": ReadNoise(sigma=0.05),
+    "line resistance": LineResistance(line_resistance=1.0, source_resistance=10.0),
+    "sinh": NonLinear(law="sinh", scale=5.0),
+    "sinh, look-up": NonLinear(law="sinh", scale=5.0, look_up=256),
+}
+NO_GOAL = {"line resistance": "applied", "sinh": "infer", "sinh, look-up": "infer"}  # these cost what they cost
+
+
+@pytest.mark.parametrize("name", list(EFFECTS))
+def test_an_effect(benchmark: BenchmarkFixture, work: Work, name: str, report: Report) -> None:
+    """What it costs to apply an effect and to prove it, and what inference costs afterwards."""
+    ideal, converted = (work.convert("vectorized", RECOMMENDED) for _ in range(2))
+    effect = EFFECTS[name]
+    if isinstance(effect, NonLinear):  # its look-up ends at the input limit, which was not said to the effect by a case
+        assert not effect.unfit(STUDY_DEVICE, MIV[work.data])
+    start = time.perf_counter()
+    before = converted.crossbars()
+    if isinstance(effect, ReadEffect):
+        read = converted.readings()
+        converted.apply(effect, 0)
+        effect.check_reading(before, read, converted.readings())
+    else:
+        converted.apply(effect, 0)
+        effect.prove(before, converted.crossbars())
+    seconds = time.perf_counter() - start
+    turns = take_turns(benchmark, lambda: converted.infer(work.images), lambda: ideal.infer(work.images), ROUNDS)
+    benchmark.group = "inference with an effect, a batch"
+    applied, cost = f"{name}, {work.data}: applied and proven", f"{name}, {work.data}: inference against ideal"
+    free = NO_GOAL.get(name)
+    if free == "infer":
+        report.note(cost, f"{statistics.median(turns.ratios()):.3g} x")
+        report.judge(benchmark, applied, [seconds], APPLIED_SECONDS, unit="s")
+        return
+    if free == "applied":
+        report.note(applied, f"{seconds:.3g} s")
+    else:
+        report.judge(benchmark, applied, [seconds], APPLIED_SECONDS, unit="s")
+    report.judge(benchmark, cost, turns.ratios(), SLOWER_THAN_IDEAL)
+
+
+HARDWARE: dict[str, dict[str, Any]] = {
+    "fixed ADC range": {"adc": ADC(bits=8, range=1e-3)},
+    "8-bit DAC": {"dac": DAC(bits=8)},
+    "scale undone at 1 V": {"max_input_voltage": 1.0, "scaling": InputScaling(undone=True)},
+}
+
+
+@pytest.mark.parametrize("name", list(HARDWARE))
+def test_hardware(benchmark: BenchmarkFixture, work: Work, name: str, report: Report) -> None:
+    """What converters and scaling cost that MemTorch does not have."""
+    engine, conversion = ENGINES.get("vectorized"), work.conversion(RECOMMENDED).replace(**HARDWARE[name])
+    plan = engine.plan(work.model, conversion, (), work.images[:2])
+    ideal = work.convert("vectorized", RECOMMENDED)
+    converted = engine.convert(work.model, conversion, plan, (), derive_seed(0, "devices"), lambda what, done, total: None)
+    turns = take_turns(benchmark, lambda: converted.infer(work.images), lambda: ideal.infer(work.images), ROUNDS)
+    benchmark.group = "inference with an effect, a batch"
+    report.judge(benchmark, f"{name}, {work.data}: inference against ideal", turns.ratios(), SLOWER_THAN_IDEAL)
 
 
 class TestAgainstMemTorch:
