@@ -1,6 +1,8 @@
 # Two commands do all the set-up: `make bench` and `make test`.
 PYTHON ?= python3
 BIN := .venv/bin
+# The tests of membench itself on all cores, without the plugin: it would take tests that are named by a case for the gate.
+PARALLEL := -n auto -p no:membench
 
 .PHONY: help setup bench test lint quick slow speed clean
 
@@ -24,17 +26,17 @@ lint: setup
 	$(BIN)/lint-imports
 
 quick: setup
-	$(BIN)/python -m pytest tests -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest tests -m "not slow" $(PARALLEL) $(ARGS)
 
 slow: setup
-	$(BIN)/python -m pytest tests -m slow $(ARGS)
+	$(BIN)/python -m pytest tests -m slow $(PARALLEL) $(ARGS)
 
 # Ratios in one run, with goals; needs a quiet machine. The table, a figure and its numbers go to reports/speed.
 speed: setup
 	$(BIN)/python -m pytest benchmarks/test_speed.py -m speed --membench-threads=2 --benchmark-columns=median,iqr,rounds $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest tests $(ARGS)
+	$(BIN)/python -m pytest tests $(PARALLEL) $(ARGS)
 	$(BIN)/python -m pytest benchmarks --membench-allow-skip
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -62,8 +63,9 @@ def test_it_stands_aside_where_there_is_nothing_to_compare(
 
 def test_timings_stand_aside_unless_they_are_asked_for() -> None:
     command = [sys.executable, "-m", "pytest", "benchmarks", "--collect-only", "-q"]
-    usual = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    asked = subprocess.run([*command, "-m", "speed"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}  # no worker of this run
+    usual = subprocess.run(command, cwd=ROOT, env=alone, capture_output=True, text=True, check=True).stdout
+    asked = subprocess.run([*command, "-m", "speed"], cwd=ROOT, env=alone, capture_output=True, text=True, check=True).stdout
     assert "test_speed.py" not in usual
     assert "test_accuracy.py" in usual
     assert "test_speed.py::test_cost_is_linear[images]" in asked
