@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from membench.case import DEFAULT_ENGINE, Conversion
 from membench.effect import Effect, Effects, Proof, ReadEffect, Stage
-from membench.engines import ENGINES, Converted, Engine, Plan, evaluated
+from membench.engines import ENGINES, Converted, Engine, Plan, evaluated, observed
 from membench.errors import InputError
 from membench.profiles import Profile, profile
 from membench.record import LayerInfo
@@ -102,20 +102,10 @@ def _inputs(model: nn.Module, plan: Plan, images: Tensor | None) -> dict[str, Te
         raise InputError(
             "The ADC's range is calibrated, so a batch of images is needed that it is calibrated on: give a `sample`."
         )
-    seen: dict[str, list[Tensor]] = {layer.name: [] for layer in plan.layers}
-    hooks = [
-        layer.module.register_forward_pre_hook(
-            lambda _, inputs, named, name=layer.name: seen[name].append([*inputs, *named.values()][0].clone()), with_kwargs=True
-        )
-        for layer in plan.layers
-    ]
-    try:
-        with torch.inference_mode(), evaluated(model):
-            model(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: torch.cat(parts) for name, parts in seen.items()}
+    modules = {layer.name: layer.module for layer in plan.layers}
+    with observed(modules) as seen, torch.inference_mode(), evaluated(model):
+        model(images)
+    return {name: torch.cat([x for x, _ in calls]) for name, calls in seen.items()}
 
 
 def _axes(effects: Effects) -> Iterator[tuple[tuple[str, str, int], Effect]]:

@@ -64,6 +64,11 @@ class Crossbar:
     device: Device
     stuck: NDArray[np.bool_] | None = None
 
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        """The devices that hold a weight and are not stuck."""
+        return self.real if self.stuck is None else self.real & ~self.stuck
+
     def moved_to(self, conductance: Array) -> Crossbar:
         """This crossbar with other conductances, but for the devices that are stuck."""
         held = conductance if self.stuck is None else np.where(self.stuck, self.conductance, conductance)

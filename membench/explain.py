@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from membench.arrays import MemristiveLayer
 from membench.case import DEFAULT_ENGINE, Case
 from membench.conversion import Clock, fabricate
 from membench.datasets import DATASETS, balanced_order
-from membench.engines import ENGINES, layer_at
+from membench.engines import ENGINES, layer_at, observed
 from membench.errors import InputError
 from membench.explanation import Explanation, LayerBlame, Step, culprit, ladder, measured_on, most_valuable
 from membench.models import NETWORKS, obtain
@@ -230,8 +228,7 @@ def _signals(case: Case, run: _Run) -> dict[str, _Signal]:
     with pinned_threads(run.threads), full_precision(place), torch.inference_mode():
         plan = engine.plan(model, case.conversion, case.nonidealities, images[:2])
         digital = {layer.name: layer.module for layer in plan.layers}
-        calibration = calibration_images(case, run.data)
-        calibration = None if calibration is None else calibration.to(place)
+        calibration = calibration_images(case, run.data, place)
         for seed in case.seeds:
             converted, _ = fabricate(
                 engine,
@@ -246,7 +243,7 @@ def _signals(case: Case, run: _Run) -> dict[str, _Signal]:
             )
             layers = {name: layer_at(converted.network, name) for name in digital}
             for batch in torch.split(images, case.batch_size):
-                with _kept(digital) as wanted, _kept(layers) as arrived:
+                with observed(digital) as wanted, observed(layers) as arrived:
                     model(batch)
                     converted.infer(batch)
                 for name, layer in layers.items():
@@ -254,22 +251,3 @@ def _signals(case: Case, run: _Run) -> dict[str, _Signal]:
                     for pair in zip(wanted[name], arrived[name], strict=True):
                         found[name].add(layer, *pair)
     return dict(found)
-
-
-@contextmanager
-def _kept(modules: Mapping[str, nn.Module]) -> Iterator[Mapping[str, Sequence[tuple[Tensor, Tensor]]]]:
-    """The (input, output) of each call of each module; copies, since a ReLU may act in place."""
-    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in modules}
-
-    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Tensor], None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
-            seen[name].append(([*inputs, *named.values()][0].clone(), output.clone()))
-
-        return hook
-
-    hooks = [module.register_forward_hook(keep(name), with_kwargs=True) for name, module in modules.items()]
-    try:
-        yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()

@@ -20,7 +20,7 @@ from membench.case import DEFAULT_ENGINE, Case
 from membench.conversion import Clock, fabricate
 from membench.datasets import DATASETS, balanced_order
 from membench.effect import Crossbar
-from membench.engines import ENGINES, Converted, layer_at
+from membench.engines import ENGINES, Converted, layer_at, observed
 from membench.models import NETWORKS, obtain
 from membench.pipeline import calibration_images
 from membench.runtime import pinned_threads
@@ -131,7 +131,7 @@ def compare(
     trained = obtain(NETWORKS.get(case.network), dataset, root=data, progress=say)
     batch = dataset.normalise(test.take(balanced_order(test, case.subset_seed)[:images]).images)
     with pinned_threads(1):
-        calibration = calibration_images(case, data)
+        calibration = calibration_images(case, data, batch.device)
         first, second = (_converted(case, name, trained.model, batch, calibration, say) for name in (reference, engine))
         return measure(case.name, (reference, first), (engine, second), batch)
 
@@ -139,25 +139,11 @@ def compare(
 def measure(case: str, reference: tuple[str, Converted], engine: tuple[str, Converted], batch: Tensor) -> Parity:
     """Compare two converted networks on a batch of images."""
     (first_name, first), (second_name, second) = reference, engine
-    seen: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Tensor], None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
-            seen[name] = [*inputs, *named.values()][0].clone(), output.clone()
-
-        return hook
-
-    hooks = [
-        layer_at(first.network, layer.name).register_forward_hook(keep(layer.name), with_kwargs=True) for layer in first.layers
-    ]
-    try:
+    with observed({layer.name: layer_at(first.network, layer.name) for layer in first.layers}) as seen:
         logits = first.infer(batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
     devices = _devices(first.crossbars(), second.crossbars())
     layers = tuple(
-        _layer(layer.name, devices[layer.name], layer_at(second.network, layer.name), *seen[layer.name])
+        _layer(layer.name, devices[layer.name], layer_at(second.network, layer.name), *seen[layer.name][-1])
         for layer in first.layers
     )
     return Parity(case, second_name, first_name, layers, _relative(second.infer(batch), logits))

@@ -68,8 +68,7 @@ def run_case(
     with pinned_threads(threads), full_precision(place), PeakMemory() as memory:
         plan = executor.plan(model, case.conversion, case.nonidealities, images[:2])
         digital = _digital(model, images, case.batch_size)
-        calibration = calibration_images(case, data)
-        calibration = None if calibration is None else calibration.to(place)
+        calibration = calibration_images(case, data, place)
         runs = [_run_seed(case, seed, executor, plan, model, images, calibration, digital, say) for seed in case.seeds]
     costs = Costs(
         threads=threads,
@@ -81,7 +80,7 @@ def run_case(
     return _record(case, engine, device, trained, subset, plan, digital, runs, costs)
 
 
-def calibration_images(case: Case, data: Path | None) -> Tensor | None:
+def calibration_images(case: Case, data: Path | None, place: torch.device) -> Tensor | None:
     """Training images that fix the range of the case's ADCs, or None where nothing is calibrated."""
     adc = case.conversion.adc
     if adc is None or adc.range != "calibrated":
@@ -92,7 +91,7 @@ def calibration_images(case: Case, data: Path | None) -> Tensor | None:
         raise InputError(
             f"Case {case.name!r} calibrates on {adc.calibration_images} images; {dataset.name} has {len(train)} to train with here."
         )
-    return dataset.normalise(train.take(balanced_order(train, case.subset_seed)[: adc.calibration_images]).images)
+    return dataset.normalise(train.take(balanced_order(train, case.subset_seed)[: adc.calibration_images]).images).to(place)
 
 
 def _digital(model: nn.Module, images: Tensor, batch_size: int) -> Inference:

@@ -69,17 +69,23 @@ def quantised(currents: Tensor, dims: tuple[int, ...], adc: ADC, *, length: int,
         length: of a vector as MemTorch has it, with padding bit lines that are left out here.
         zero_padding: whether bit lines of 0 A were left out.
     """
-    low, high = currents.amin(dims, keepdim=True), currents.amax(dims, keepdim=True)
-    if zero_padding:
-        low, high = low.clamp(max=0), high.clamp(min=0)
-    rank = rank_of(adc, length)
-    top = torch.maximum(high, -low) if rank == 0 else _ranked(currents.abs(), dims, rank)
+    top, constant = _range(currents, dims, adc, length, zero_padding)
     if adc.method == "linear":
         changed = _linear(currents, step_of(top, adc.bits), adc.bits)
     else:
         logarithm = currents.abs().log().clamp(min=1e-20)
         changed = _linear(logarithm, step_of(top, adc.bits), adc.bits - 1).exp() * currents.sign()
-    return torch.where(low == high, currents, changed)
+    return torch.where(constant, currents, changed)
+
+
+def _range(currents: Tensor, dims: tuple[int, ...], adc: ADC, length: int, zero_padding: bool) -> tuple[Tensor, Tensor]:
+    """Of each vector: the magnitude that sets its range, and whether all of its currents are equal."""
+    low, high = currents.amin(dims, keepdim=True), currents.amax(dims, keepdim=True)
+    if zero_padding:
+        low, high = low.clamp(max=0), high.clamp(min=0)
+    rank = rank_of(adc, length)
+    top = torch.maximum(high, -low) if rank == 0 else _ranked(currents.abs(), dims, rank)
+    return top, low == high
 
 
 def _linear(values: Tensor, step: Tensor, bits: int) -> Tensor:
@@ -99,15 +105,11 @@ def _ranked(magnitudes: Tensor, dims: tuple[int, ...], rank: int) -> Tensor:
 
 def clipped(currents: Tensor, dims: tuple[int, ...], adc: ADC, *, length: int, zero_padding: bool) -> Tensor:
     """Which currents lie beyond the codes of `quantised`, and so come out smaller than rounding alone makes them; bool."""
-    low, high = currents.amin(dims, keepdim=True), currents.amax(dims, keepdim=True)
-    if zero_padding:
-        low, high = low.clamp(max=0), high.clamp(min=0)
-    rank = rank_of(adc, length)
-    top = torch.maximum(high, -low) if rank == 0 else _ranked(currents.abs(), dims, rank)
+    top, constant = _range(currents, dims, adc, length, zero_padding)
     linear = adc.method == "linear"
     values, bits = (currents, adc.bits) if linear else (currents.abs().log().clamp(min=1e-20), adc.bits - 1)
     code, bound = torch.floor(values / step_of(top, adc.bits) + 0.5), 2.0 ** (bits - 1)
-    return ((code < -bound) | (code > bound - 1)) & (low != high)
+    return ((code < -bound) | (code > bound - 1)) & ~constant
 
 
 def clipped_fixed(currents: Tensor, step: float, bits: int) -> Tensor:

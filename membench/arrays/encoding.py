@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from membench.arrays.geometry import exceeding
+from membench.arrays.geometry import exceeding, largest
 from membench.case import DAC, Conversion, InputScaling
 from membench.devices import CurrentLaw, LookUp, Sinh
 
@@ -59,8 +59,7 @@ class Encoding:
         if self.limit is None or (self.linear and self.scaling.undone and self.dac is None and not self.laws):
             return x, None
         if self.one_scale:
-            low, high = torch.aminmax(x)
-            factor = torch.maximum(high, -low) / self.limit
+            factor = largest(x) / self.limit
             return (x / factor, factor) if bool(factor > 1) else (x, None)
         which, tops = exceeding(x, self.limit)
         if not len(which):

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -133,6 +134,12 @@ class Geometry:
 def matrix_of(weight: Tensor) -> Tensor:
     """A layer's weight as its crossbar holds it: (rows, columns)."""
     return weight.reshape(weight.shape[0], -1).T
+
+
+def largest(x: Tensor) -> Tensor:
+    """The largest magnitude, in one pass."""
+    low, high = torch.aminmax(x)
+    return torch.maximum(high, -low)
 
 
 def exceeding(x: Tensor, limit: float) -> tuple[Tensor, Tensor]:

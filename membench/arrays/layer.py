@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from membench.arrays.encoding import Encoding, acting
 from membench.arrays.fit import fit
-from membench.arrays.geometry import Geometry, exceeding, matrix_of
+from membench.arrays.geometry import Geometry, exceeding, largest, matrix_of
 from membench.arrays.product import Hardware, Product
 from membench.arrays.tiles import Tiling
 from membench.case import Conversion, Scheme, Tuning
@@ -301,7 +301,7 @@ class MemristiveLayer(nn.Module):
         if limit is None or not len(x):
             return 0.0
         with torch.no_grad():
-            return float(x.abs().max() > limit) if self.encoding.one_scale else len(exceeding(x, limit)[0]) / len(x)
+            return float(largest(x) > limit) if self.encoding.one_scale else len(exceeding(x, limit)[0]) / len(x)
 
     def _voltages(self, x: Tensor) -> Tensor:
         """What the product gets: the inputs themselves where it scales them."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from membench.arrays.adc import clipped, clipped_fixed, fixed_step, log2_tolerance, quantised, quantised_fixed, rank_of, step_of
-from membench.arrays.geometry import Geometry, exceeding, scaled
+from membench.arrays.geometry import Geometry, exceeding, largest, scaled
 from membench.arrays.kernel import Kernel, LayerShape, kernel_in_use, signed
 from membench.arrays.philox import normals
 from membench.arrays.tiles import Tiling, Weights, weights_of
@@ -134,7 +134,7 @@ class Product:
             return geometry.multiply(x, matrix, bias)
         if self._adc is None:
             return self._scaled_afterwards(geometry.multiply(x, matrix, bias), x, limit, bias)
-        top = _largest(x) if self._one_scale else None
+        top = largest(x) if self._one_scale else None
         out = x.new_empty(len(x), geometry.outputs, *self._out(x))
         for part in self._chunks(x, 2 * math.prod(geometry.padded(x.shape[2:])) * geometry.inputs):
             voltages = scaled(geometry.pad(x[part]), limit, top)
@@ -145,7 +145,7 @@ class Product:
         """Without an ADC the product is linear, so that images beyond the limit may as well be scaled after it."""
         shift = 0.0 if bias is None else bias.view(-1, *[1] * self._geometry.dimensions)
         if self._one_scale:
-            return (out - shift) * (limit / _largest(x)) + shift
+            return (out - shift) * (limit / largest(x)) + shift
         which, top = exceeding(x, limit)
         out[which] = (out[which] - shift) * (limit / top) + shift
         return out
@@ -154,7 +154,7 @@ class Product:
         """With read noise: without an ADC in between, that of all tile rows adds up to one normal number an output."""
         geometry, limit = self._geometry, self._hardware.limit
         deviation = noise.deviation * (1.0 if self._adc is not None else self._scalars[0])
-        top = _largest(x) if self._one_scale and limit is not None else None
+        top = largest(x) if self._one_scale and limit is not None else None
         kernel = kernel_in_use() if x.device.type == "cpu" else None
         raw = raw.contiguous()
         flat = raw.view(*raw.shape[:2], -1)
@@ -214,7 +214,7 @@ class Product:
         shape = LayerShape.from_buffer_copy(known)  # so that two threads may use a layer at once
         shape.images, shape.first = len(x), first
         if self._one_scale and self._hardware.limit is not None:
-            shape.range = float(_largest(x))
+            shape.range = float(largest(x))
         out = x.new_empty(len(x), self._geometry.outputs, *self._out(x))
         variances = None if self._noise is None else self._noise.variances
         kernel.product(shape, x, self._weights.matrix, self._bias, log2_tolerance(), out, variances)
@@ -258,7 +258,7 @@ class Product:
     def _plain(self, x: Tensor, first: int) -> Tensor:
         """In torch's own operations: a product for each tile row, over the inputs that it touches."""
         geometry, limit = self._geometry, self._hardware.limit
-        top = _largest(x) if self._one_scale else None
+        top = largest(x) if self._one_scale else None
         out = x.new_empty(len(x), geometry.outputs, *self._out(x))
         padded = geometry.inputs * math.prod(geometry.padded(x.shape[2:]))
         currents, noise = self._weights.matrix.shape[1] * math.prod(self._out(x)), self._noise
@@ -321,7 +321,7 @@ class Product:
             exact, one = dataclasses.replace(self._hardware, adc=None), torch.ones_like(self._gain)
             yield Product(exact, self._difference, one, torch.zeros_like(one), None, self._chunk_bytes)(x)
             return
-        voltages = scaled(self._geometry.pad(x), self._hardware.limit, _largest(x) if self._one_scale else None)
+        voltages = scaled(self._geometry.pad(x), self._hardware.limit, largest(x) if self._one_scale else None)
         for channels, kernel in self._tile_rows:
             yield self._geometry.multiply(voltages[:, channels], kernel, None, padded=True)
 
@@ -412,9 +412,3 @@ class _Noise:
 def _real(tiling: Tiling, values: Tensor) -> Tensor:
     """Values of the devices that hold weights, (rows, columns)."""
     return tiling.joined(values)[:, : tiling.columns].contiguous()
-
-
-def _largest(x: Tensor) -> Tensor:
-    """The largest magnitude, in one pass."""
-    low, high = torch.aminmax(x)
-    return torch.maximum(high, -low)

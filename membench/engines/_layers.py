@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -125,6 +125,25 @@ def examine(model: nn.Module, conversion: Conversion, sample: Tensor | None, ref
 
 
 @contextmanager
+def observed(modules: Mapping[str, nn.Module]) -> Iterator[Mapping[str, Sequence[tuple[Tensor, Tensor]]]]:
+    """The (input, output) of each call of each module; copies, since a ReLU may act in place."""
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in modules}
+
+    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Tensor], None]:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
+            seen[name].append(([*inputs, *named.values()][0].clone(), output.clone()))
+
+        return hook
+
+    hooks = [module.register_forward_hook(keep(name), with_kwargs=True) for name, module in modules.items()]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@contextmanager
 def evaluated(model: nn.Module) -> Iterator[None]:
     """In evaluation mode, and afterwards as it was: training would move running means, and draw numbers."""
     modes = [(module, module.training) for module in model.modules()]
@@ -151,26 +170,14 @@ def _unfit_weight(module: nn.Module, own: Mapping[str, Tensor]) -> str | None:
 
 def _unfit_inputs(model: nn.Module, layers: list[PlannedLayer], sample: Tensor) -> list[str]:
     """Faults seen when `sample` goes through the digital network: layers never passed, or inputs of another shape."""
-    seen: dict[str, Tensor] = {}
-    hooks = [
-        layer.module.register_forward_pre_hook(
-            lambda _, inputs, named, name=layer.name: seen.__setitem__(name, [*inputs, *named.values()][0]), with_kwargs=True
-        )
-        for layer in layers
-    ]
-    try:
-        with torch.inference_mode(), evaluated(model):
-            model(sample)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    modules = {layer.name: layer.module for layer in layers}
+    with observed(modules) as seen, torch.inference_mode(), evaluated(model):
+        model(sample)
     faults = []
     for layer in layers:
         dimensions, words = _INPUTS[type(layer.module)]
-        if layer.name not in seen:
+        if not seen[layer.name]:
             faults.append(f"{layer.name} ({layer.kind}): the network never calls it, so its crossbars would take no part")
-        elif seen[layer.name].ndim != dimensions:
-            faults.append(
-                f"{layer.name} ({layer.kind}): its input has shape {tuple(seen[layer.name].shape)}; {words} is needed"
-            )
+        elif (passed := seen[layer.name][-1][0]).ndim != dimensions:
+            faults.append(f"{layer.name} ({layer.kind}): its input has shape {tuple(passed.shape)}; {words} is needed")
     return faults

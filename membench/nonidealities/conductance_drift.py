@@ -62,7 +62,7 @@ class ConductanceDrift(Effect):
         """Every free device must follow the closed form, to single precision; where nu varies, its mean and spread must be there."""
         parts = []
         for old, new in zip(before, after, strict=True):
-            free = old.real if old.stuck is None else old.real & ~old.stuck
+            free = old.free
             parts.append(np.log(new.conductance[free] / old.conductance[free]))
         found = -np.concatenate(parts) / math.log(self.time / self.initial_time)  # nu of each device
         mean, spread = float(np.mean(found)), float(np.std(found))

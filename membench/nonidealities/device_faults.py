@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
@@ -77,14 +78,13 @@ class DeviceFaults(Effect):
 
     def _stuck(self, crossbar: Crossbar, rng: Random) -> Crossbar:
         conductance = crossbar.conductance.copy()
-        free = crossbar.real if crossbar.stuck is None else crossbar.real & ~crossbar.stuck
-        devices = np.flatnonzero(free)
+        devices = np.flatnonzero(crossbar.free)
         stuck = np.zeros(conductance.shape, dtype=bool) if crossbar.stuck is None else crossbar.stuck.copy()
         for name, chosen in self._chosen(devices, rng).items():
             at = np.unravel_index(chosen, conductance.shape)
             conductance[at] = self._ends(crossbar)[name][at]
             stuck[at] = True
-        return Crossbar(**{**vars(crossbar), "conductance": conductance, "stuck": stuck})
+        return dataclasses.replace(crossbar, conductance=conductance, stuck=stuck)
 
     def _chosen(self, devices: NDArray[np.intp], rng: Random) -> dict[str, NDArray[np.intp]]:
         """Which of `devices` fail in each way."""
@@ -144,7 +144,7 @@ class DeviceFaults(Effect):
             # Where two ends are equal, a device may be stuck in either way.
             only = at & (at.sum(axis=0) == 1)
             fell = int(np.count_nonzero(fresh))
-            seen.append([int(np.count_nonzero(old.real & ~was)), fell, *at.sum(axis=1).tolist(), *only.sum(axis=1).tolist()])
+            seen.append([int(np.count_nonzero(old.free)), fell, *at.sum(axis=1).tolist(), *only.sum(axis=1).tolist()])
         every = np.sum(seen, axis=0).tolist()
         for devices, found, *limits in seen if self.counts == "exact" else [every]:
             self._check_counts(devices, found, limits[: len(_KINDS)], limits[len(_KINDS) :])

@@ -57,7 +57,7 @@ class FiniteConductanceStates(Effect):
         """Each device must be at its nearest state, or at the end of its own range; the levels seen are counted."""
         seen: set[float] = set()
         for old, new in zip(before, after, strict=True):
-            free = old.real if old.stuck is None else old.real & ~old.stuck
+            free = old.free
             expected = self.act(old, np.random.default_rng(0))[free]
             stray = int(np.count_nonzero(~np.isclose(new.conductance[free], expected, rtol=1e-5, atol=0)))
             # Half-way between two states, single precision decides.

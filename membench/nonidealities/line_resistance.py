@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Self
 
@@ -60,7 +61,7 @@ class LineResistance(Effect):
             effective = [low + difference.clip(min=0), low - difference.clip(max=0)]  # only the difference is read
         else:
             effective = [self.act(bar, rng) for bar in crossbars]
-        return [Crossbar(**{**vars(bar), "conductance": new}) for bar, new in zip(crossbars, effective, strict=True)]
+        return [dataclasses.replace(bar, conductance=new) for bar, new in zip(crossbars, effective, strict=True)]
 
     def check(self, before: Sequence[Crossbar], after: Sequence[Crossbar]) -> Mapping[str, float]:
         """The first tile of each crossbar must be what solving it gives, to single precision; what is left of the current in all."""
@@ -87,4 +88,4 @@ def _first_tile(crossbar: Crossbar) -> Crossbar:
     """The first tile by itself, or all of a crossbar that has none; the conductances only."""
     if crossbar.conductance.ndim == 2:
         return crossbar
-    return Crossbar(**{**vars(crossbar), "conductance": crossbar.conductance[0], "real": crossbar.real[0]})
+    return dataclasses.replace(crossbar, conductance=crossbar.conductance[0], real=crossbar.real[0])

@@ -100,9 +100,7 @@ class ProgrammingError(Effect):
         for old, new in zip(before, after, strict=True):
             unit = self._unit(old)
             error, reach = (new.conductance - old.conductance) / unit, 4 * self.sigma * unit
-            free = old.real & (old.conductance - reach > old.conductance_min) & (old.conductance + reach < old.conductance_max)
-            if old.stuck is not None:
-                free &= ~old.stuck
+            free = old.free & (old.conductance - reach > old.conductance_min) & (old.conductance + reach < old.conductance_max)
             errors.append(error[old.real])
             rounding.append((_SINGLE * old.conductance / unit)[old.real])
             real.append(free[old.real])
