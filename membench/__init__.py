@@ -25,6 +25,7 @@ from membench.nonidealities import (
     WriteVerify,
 )
 from membench.profiles import STUDY_DEVICE, Profile, profile
+from membench.study import Knob, Quick, Recommendation, Study, Sweep
 from membench.version import __version__
 
 __all__ = [
@@ -41,16 +42,21 @@ __all__ = [
     "Endurance",
     "FiniteConductanceStates",
     "InputScaling",
+    "Knob",
     "LineResistance",
     "LinearIonDrift",
     "MembenchError",
     "NonLinear",
     "Profile",
     "ProgrammingError",
+    "Quick",
     "ReadNoise",
+    "Recommendation",
     "Retention",
     "Scheme",
     "StanfordPKU",
+    "Study",
+    "Sweep",
     "Thresholds",
     "Tuning",
     "UnusualOrderWarning",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,11 @@ class LayerInfo(Plain):
         crossbars: 2 with two columns a weight, else 1.
         tiles: modular tiles a crossbar, or None without tiles.
         devices: of all crossbars, those that pad tiles included.
+        reads: vectors that one image puts through the layer (one for each output pixel of a convolution); None in records made
+            before this was kept.
     """
+
+    later: ClassVar[Mapping[str, Any]] = {"reads": None}
 
     name: str
     kind: str
@@ -42,6 +47,7 @@ class LayerInfo(Plain):
     crossbars: int
     tiles: int | None
     devices: int
+    reads: int | None = None
 
 
 class SeedResult(Plain):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from membench.case import Case
-from membench.errors import MembenchError, SuiteError, UnknownNameError
+from membench.declared import import_file
+from membench.errors import SuiteError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -67,22 +66,7 @@ def load_suite(folders: Sequence[Path]) -> Suite:
 
 
 def _cases_of(file: Path) -> list[Case]:
-    name = f"membench_cases_{file.stem}_{abs(hash(file.resolve()))}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise SuiteError(f"{file} cannot be imported.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except MembenchError as error:
-        raise SuiteError(f"{file}: {error}") from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit and pytest.skip would end the process, or skip the gate
-        raise SuiteError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
-    finally:
-        del sys.modules[name]
+    module = import_file(file)
     cases = getattr(module, "CASES", None)
     if not isinstance(cases, list | tuple) or not all(isinstance(case, Case) for case in cases):
         raise SuiteError(f"{file} must declare CASES, a list of membench.Case. (Files that start with _ are not read.)")

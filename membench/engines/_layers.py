@@ -155,6 +155,20 @@ def evaluated(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+def reads_an_image(model: nn.Module, plan: Plan, images: Tensor) -> dict[str, int]:
+    """How many vectors one image puts through each planned layer: its outputs over its output channels or features.
+
+    Args:
+        images: any, shape (n, channels, height, width).
+    """
+    with observed({layer.name: layer.module for layer in plan.layers}) as seen, torch.inference_mode(), evaluated(model):
+        model(images)
+    return {
+        layer.name: sum(output.numel() for _, output in seen[layer.name]) // (layer.weight.shape[0] * len(images))
+        for layer in plan.layers
+    }
+
+
 def _unfit_weight(module: nn.Module, own: Mapping[str, Tensor]) -> str | None:
     weight = own.get("weight")
     if weight is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 from torch import nn
@@ -28,7 +28,11 @@ class Recipe(Plain):
         shift: images are moved by up to so many pixels a side, where the data set allows it; 0: not at all.
         mirror: images are mirrored left to right at random, where the data set allows it.
         seed: of initial weights, order and augmentation.
+        precision: in which products are formed. `bfloat16` trains 2 to 3 times as fast where the processor has it (AVX512-BF16,
+            AMX, or a GPU); the weights, their updates and the statistics of BatchNorm stay float32.
     """
+
+    later: ClassVar[Mapping[str, Any]] = {"precision": "float32"}
 
     epochs: Annotated[Integer, Field(ge=1)]
     batch_size: Annotated[Integer, Field(ge=2)] = 128
@@ -39,6 +43,7 @@ class Recipe(Plain):
     shift: Annotated[Integer, Field(ge=0)] = 2
     mirror: bool = True
     seed: Annotated[Integer, Field(ge=0)] = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,8 @@ def vgg(blocks: tuple[tuple[int, ...], ...], classes: int, shape: tuple[int, int
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * height * width, classes))
 
 
-_CIFAR = Recipe(epochs=40, shift=4, label_smoothing=0.1)
+_CIFAR10 = Recipe(epochs=20, shift=4, label_smoothing=0.1, precision="bfloat16")
+_CIFAR100 = Recipe(epochs=30, shift=4, label_smoothing=0.1, precision="bfloat16")
 
 for _network in (
     Network(
@@ -41,7 +42,7 @@ for _network in (
         Recipe(epochs=15, mirror=False),
         {"mnist5k": Recipe(epochs=40, batch_size=64, max_lr=0.02, mirror=False)},
     ),
-    Network("vgg-cifar10", functools.partial(vgg, ((32, 32), (64, 64), (128, 128))), _CIFAR),
-    Network("vgg-cifar100", functools.partial(vgg, ((48, 48), (96, 96), (192, 192))), _CIFAR),
+    Network("vgg-cifar10", functools.partial(vgg, ((32, 32), (64, 64), (128, 128))), _CIFAR10),
+    Network("vgg-cifar100", functools.partial(vgg, ((48, 48), (96, 96), (192, 192))), _CIFAR100),
 ):
     NETWORKS.add(_network.name, _network)

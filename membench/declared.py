@@ -1,0 +1,35 @@
+"""Imports a Python file in which a user declares something: cases or a study."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from membench.errors import MembenchError, SuiteError
+
+
+def import_file(file: Path) -> ModuleType:
+    """Run a declaring file.
+
+    Raises:
+        SuiteError: names the file and what was wrong in it.
+    """
+    name = f"membench_declared_{file.stem}_{abs(hash(file.resolve()))}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise SuiteError(f"{file} cannot be imported.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except MembenchError as error:
+        raise SuiteError(f"{file}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit and pytest.skip would end the process, or skip the gate
+        raise SuiteError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        del sys.modules[name]
+    return module

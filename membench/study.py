@@ -1,0 +1,275 @@
+"""A study: a few cases, and what is varied about them. Declared like cases, in one file, and as plain data on disk."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from membench.case import Case
+from membench.declared import import_file
+from membench.errors import InputError, SuiteError, UnknownNameError
+from membench.plain import Flag, Integer, NonNegative, Plain
+
+STUDIES = Path("benchmarks/studies")
+
+Value = int | float | str
+Kind = Literal["table", "curve", "map"]
+Cost = Literal["adc_energy", "max_input_voltage", "seconds_per_image"]
+Count = Annotated[Integer, Field(ge=1)]
+
+
+class Knob(Plain):
+    """Something that a sweep turns.
+
+    Attributes:
+        name: a column of the table of results, and the keyword by which the sweep's function gets its value.
+        label: for the axis of a figure, with the unit.
+        values: in order; numbers, or words where one of them is no number ("none", "256x64").
+        log: whether a figure's axis is logarithmic; for positive numbers alone.
+    """
+
+    name: str
+    label: str
+    values: Annotated[tuple[Value, ...], Field(min_length=1)]
+    log: Flag = False
+
+    @property
+    def numeric(self) -> bool:
+        return not any(isinstance(value, str) for value in self.values)
+
+
+class Recommendation(Plain):
+    """How a report picks a setting: the one of least cost among those that lose little enough.
+
+    Attributes:
+        what: what is recommended, in words.
+        sweep: name of the sweep whose points are candidates.
+        cost: what is to be small, among those: `adc_energy`, relative (conversions an image x 2^bits, after Walden, IEEE JSAC 17(4),
+            1999); `max_input_voltage`, in volts; `seconds_per_image`, of the simulation.
+        at_most: points that the upper bound of the loss's interval may reach. Where no candidate keeps to it, the one that
+            loses least is named instead.
+    """
+
+    what: str
+    sweep: str
+    cost: Cost
+    at_most: NonNegative = 1.0
+
+
+class Quick(Plain):
+    """What becomes of a study with --quick.
+
+    Attributes:
+        images: at most so many an image set.
+        seeds: at most so many.
+        values: of each knob, at most so many, evenly spread, the first and the last among them.
+    """
+
+    images: Count = 100
+    seeds: Count = 2
+    values: Annotated[Integer, Field(ge=2)] = 3
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One question: a function from knobs to a case, run over all their values.
+
+    Attributes:
+        name: lower-case, as in files.
+        title: for people.
+        knobs: one or two for a `curve` (the first along the axis, the second as lines of their own) and for a `table`, two for
+            a `map` (the first along the axis, the second upwards).
+        turn: (case, **knobs) -> the case with these settings. Where it returns one that another sweep has too, it is measured
+            once.
+        kind: `curve`, `map` (a heat map) or `table`.
+    """
+
+    name: str
+    title: str
+    knobs: tuple[Knob, ...]
+    turn: Callable[..., Case]
+    kind: Kind = "curve"
+
+    def __post_init__(self) -> None:
+        allowed = (2,) if self.kind == "map" else (1, 2)
+        if len(self.knobs) not in allowed:
+            raise InputError(
+                f"Sweep {self.name!r}: a {self.kind} has {' or '.join(map(str, allowed))} knobs; given: {len(self.knobs)}."
+            )
+
+
+@dataclass(frozen=True)
+class Point:
+    """A case of a study, and where it stands there."""
+
+    sweep: str
+    base: str
+    settings: Mapping[str, Value]
+    case: Case
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a file in benchmarks/studies declares as STUDY.
+
+    Attributes:
+        name: lower-case, as the command line knows it.
+        title: for people.
+        description: what it asks, in a few sentences of Markdown.
+        bases: cases that every sweep starts from, each with the label of its line in figures.
+        sweeps: what is varied.
+        recommendations: which settings the report names.
+        quick: what becomes of it with --quick.
+    """
+
+    name: str
+    title: str
+    description: str
+    bases: Mapping[str, Case]
+    sweeps: Sequence[Sweep]
+    recommendations: Sequence[Recommendation] = ()
+    quick: Quick = field(default_factory=Quick)
+
+    def __post_init__(self) -> None:
+        names = [sweep.name for sweep in self.sweeps]
+        if not names or not self.bases:
+            raise InputError(f"Study {self.name!r} needs at least one base and one sweep.")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise InputError(f"Study {self.name!r} has more than one sweep named {', '.join(twice)}. Rename one.")
+        for advice in self.recommendations:
+            if advice.sweep not in names:
+                raise InputError(
+                    f"Study {self.name!r}: a recommendation looks at sweep {advice.sweep!r}. Sweeps: {', '.join(names)}."
+                )
+
+    def points(self) -> tuple[Point, ...]:
+        """Every point of every sweep, in order; several may have the same case.
+
+        Raises:
+            InputError: when a sweep gives a case that cannot be; names the sweep and its settings.
+        """
+        return tuple(
+            point for sweep in self.sweeps for base, case in self.bases.items() for point in self._points(sweep, base, case)
+        )
+
+    def _points(self, sweep: Sweep, base: str, case: Case) -> list[Point]:
+        found = []
+        for values in itertools.product(*(knob.values for knob in sweep.knobs)):
+            settings = dict(zip((knob.name for knob in sweep.knobs), values, strict=True))
+            said = ", ".join(f"{name}={value}" for name, value in settings.items())
+            try:
+                turned = sweep.turn(case, **settings)
+            except (InputError, TypeError) as error:
+                raise InputError(f"Study {self.name!r}, sweep {sweep.name!r} at {said}: {error}") from error
+            if not isinstance(turned, Case):
+                raise InputError(f"Study {self.name!r}, sweep {sweep.name!r} at {said}: turn gave no Case but {turned!r}.")
+            found.append(Point(sweep.name, base, settings, turned.replace(name=case.name, description=f"{sweep.name}: {said}")))
+        return found
+
+    def coarse(self) -> Study:
+        """The study with fewer images, seeds and values, as `quick` says."""
+        return replace(self, sweeps=tuple(self._coarse(sweep) for sweep in self.sweeps))
+
+    def _coarse(self, sweep: Sweep) -> Sweep:
+        quick, turn = self.quick, sweep.turn
+
+        def fewer(case: Case, **settings: Value) -> Case:
+            turned = turn(case, **settings)
+            return turned.replace(images=min(turned.images, quick.images), seeds=turned.seeds[: quick.seeds])
+
+        knobs = tuple(knob.replace(values=_spread(knob.values, quick.values)) for knob in sweep.knobs)
+        return replace(sweep, knobs=knobs, turn=fewer)
+
+    def described(self, engine: str, quick: bool) -> StudyInfo:
+        """As plain data, to lie beside the records."""
+        points = self.points()
+        return StudyInfo(
+            name=self.name,
+            title=self.title,
+            description=self.description,
+            engine=engine,
+            quick=quick,
+            bases=tuple(self.bases),
+            recommendations=tuple(self.recommendations),
+            sweeps=tuple(
+                SweepInfo(
+                    name=sweep.name,
+                    title=sweep.title,
+                    kind=sweep.kind,
+                    knobs=sweep.knobs,
+                    points=tuple(
+                        PointInfo(base=point.base, settings=dict(point.settings), fingerprint=point.case.fingerprint)
+                        for point in points
+                        if point.sweep == sweep.name
+                    ),
+                )
+                for sweep in self.sweeps
+            ),
+        )
+
+
+class PointInfo(Plain):
+    """Where a record stands in a sweep: its base's label, the knobs' values, and the fingerprint of its case."""
+
+    base: str
+    settings: dict[str, Value]
+    fingerprint: str
+
+
+class SweepInfo(Plain):
+    """A sweep as plain data."""
+
+    name: str
+    title: str
+    kind: Kind
+    knobs: tuple[Knob, ...]
+    points: tuple[PointInfo, ...]
+
+
+class StudyInfo(Plain):
+    """A study as plain data: the file study.json beside `records/`."""
+
+    FILE: ClassVar[str] = "study.json"
+    schema_version: Literal[1] = 1
+    name: str
+    title: str
+    description: str
+    engine: str
+    quick: bool
+    bases: tuple[str, ...]
+    recommendations: tuple[Recommendation, ...]
+    sweeps: tuple[SweepInfo, ...]
+
+
+def _spread(values: Sequence[Value], most: int) -> tuple[Value, ...]:
+    """At most `most` of the values, evenly spread, the first and the last among them."""
+    if len(values) <= most:
+        return tuple(values)
+    return tuple(values[round(k * (len(values) - 1) / (most - 1))] for k in range(most))
+
+
+def load_study(name: str, folder: Path = STUDIES) -> Study:
+    """The study that a file declares.
+
+    Args:
+        name: of a file in `folder` without its ending, or the path of a file that ends in .py.
+
+    Raises:
+        UnknownNameError: when there is no such file.
+        SuiteError: when it cannot be imported, or declares no STUDY.
+    """
+    file = Path(name) if name.endswith(".py") else folder / f"{name}.py"
+    if not file.is_file():
+        known = sorted(path.stem for path in folder.glob("*.py") if not path.name.startswith("_"))
+        raise UnknownNameError(
+            f"There is no study {name!r}: no file {file}. In {folder}: {', '.join(known) or 'none'}. Or give the path of a file."
+        )
+    study = getattr(import_file(file), "STUDY", None)
+    if not isinstance(study, Study):
+        raise SuiteError(f"{file} must declare STUDY, a membench.Study.")
+    return study
