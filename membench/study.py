@@ -253,15 +253,14 @@ def _spread(values: Sequence[Value], most: int) -> tuple[Value, ...]:
     return tuple(values[round(k * (len(values) - 1) / (most - 1))] for k in range(most))
 
 
-def load_study(name: str, folder: Path = STUDIES) -> Study:
-    """The study that a file declares.
+def find_study(name: str, folder: Path = STUDIES) -> Path:
+    """The file that declares a study.
 
     Args:
         name: of a file in `folder` without its ending, or the path of a file that ends in .py.
 
     Raises:
         UnknownNameError: when there is no such file.
-        SuiteError: when it cannot be imported, or declares no STUDY.
     """
     file = Path(name) if name.endswith(".py") else folder / f"{name}.py"
     if not file.is_file():
@@ -269,6 +268,17 @@ def load_study(name: str, folder: Path = STUDIES) -> Study:
         raise UnknownNameError(
             f"There is no study {name!r}: no file {file}. In {folder}: {', '.join(known) or 'none'}. Or give the path of a file."
         )
+    return file.resolve()
+
+
+def load_study(name: str, folder: Path = STUDIES) -> Study:
+    """The study that a file declares; `name` as for `find_study`.
+
+    Raises:
+        UnknownNameError: when there is no such file.
+        SuiteError: when it cannot be imported, or declares no STUDY.
+    """
+    file = find_study(name, folder)
     study = getattr(import_file(file), "STUDY", None)
     if not isinstance(study, Study):
         raise SuiteError(f"{file} must declare STUDY, a membench.Study.")
