@@ -1,11 +1,27 @@
-"""CIFAR-10 and CIFAR-100, where they are on this machine.
+"""CIFAR-10 and CIFAR-100, where they are on this machine: key points of the study (docs/study.md)."""
 
-The networks were trained on 10,000 images of each training set; a stronger pair is for a later study.
-"""
+from membench import (
+    ADC,
+    STUDY_DEVICE,
+    Case,
+    ConductanceDrift,
+    Conversion,
+    DeviceFaults,
+    FiniteConductanceStates,
+    InputScaling,
+    Thresholds,
+    Tuning,
+    Variability,
+)
+from membench.effect import Effect
 
-from membench import ADC, STUDY_DEVICE, Case, Conversion, Thresholds
+IDEAL = Conversion(device=STUDY_DEVICE, tile_shape=(64, 64), adc=ADC(bits=8), max_input_voltage=9.0)
 
-UNTILED = Conversion(device=STUDY_DEVICE, adc=ADC(bits=8), max_input_voltage=9.0)
+# name, description, points that may be lost (on CIFAR-10, on CIFAR-100), what differs from IDEAL, effects
+POINTS: tuple[tuple[str, str, tuple[float, float], dict[str, object], tuple[Effect, ...]], ...] = (
+    ("tile-none", "no tiles, 8-bit ADC, MIV 9 V", (3.0, 3.0), {"tile_shape": None}, ()),
+    ("ideal", "64x64 tiles, 8-bit ADC, MIV 9 V", (3.0, 3.0), {}, ()),
+)
 
 CASES = [
     Case(
@@ -13,12 +29,11 @@ CASES = [
         description=description,
         dataset=dataset,
         network=f"vgg-{dataset}",
-        conversion=UNTILED.replace(tile_shape=tile_shape),
-        thresholds=Thresholds(max_loss_points=3.0),
+        conversion=IDEAL.replace(**changes),
+        nonidealities=effects,
+        thresholds=Thresholds(max_loss_points=loss),
     )
-    for dataset in ("cifar10", "cifar100")
-    for name, description, tile_shape in (
-        ("tile-none", "no tiles, 8-bit ADC, MIV 9 V", None),
-        ("ideal", "64x64 tiles, 8-bit ADC, MIV 9 V", (64, 64)),
-    )
+    for dataset, loss_of in (("cifar10", 0), ("cifar100", 1))
+    for name, description, losses, changes, effects in POINTS
+    for loss in (losses[loss_of],)
 ]
