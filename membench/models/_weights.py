@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -39,6 +40,8 @@ class Card(Plain):
         train_images: how many images they were trained on.
         train_digest: hash over the sorted hashes of these images: proves which they were, whatever their order on disk.
         test_images: how many images the accuracy was measured on.
+        test_digest: hash over their sorted hashes. None of them was among the training images: `Dataset.load` leaves such ones out,
+            so that where these are the test images, none was trained on, though the training images are not at hand.
         accuracy: proportion of the test images classified rightly.
         torch: its version.
         threads: with which it was trained; another number gives other weights.
@@ -46,6 +49,7 @@ class Card(Plain):
         created: UTC, ISO 8601.
     """
 
+    later: ClassVar[Mapping[str, Any]] = {"test_digest": None}
     schema_version: Literal[1] = 1
     network: str
     dataset: str
@@ -56,6 +60,7 @@ class Card(Plain):
     train_images: Count
     train_digest: str
     test_images: Count
+    test_digest: str | None = None
     accuracy: Proportion
     torch: str
     threads: Count
@@ -170,6 +175,7 @@ def _make(
         train_images=len(split),
         train_digest=digest(split),
         test_images=len(test),
+        test_digest=digest(test),
         accuracy=accuracy(model, dataset, test),
         torch=torch.__version__,
         threads=torch.get_num_threads(),

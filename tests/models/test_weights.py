@@ -89,12 +89,12 @@ def test_a_shipped_card_names_the_very_images_found_here(file: Path) -> None:
     """They hash to the card's digest and share none with the test images: no image that is measured was trained on."""
     card = Card.from_json(file.read_bytes(), file.name)
     train, test = (DATASETS.get(card.dataset).load(part) for part in ("train", "test"))
-    if len(train) > card.train_images:
-        pytest.skip(f"trained on {card.train_images} of the {len(train)} training images that are on this machine")
-    assert card.train_images == len(train)
-    assert card.train_digest == digest(train)
     assert card.test_images == len(test)
     assert set(image_hashes(train)).isdisjoint(image_hashes(test))
+    if len(train) < card.train_images:  # CI has a part of CIFAR: these are the very test images that were kept out of training
+        assert card.test_digest == digest(test)
+    else:
+        assert (card.train_images, card.train_digest) == (len(train), digest(train))
 
 
 @pytest.mark.parametrize("file", cards((pytest.mark.slow,)))
