@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from membench.datasets import Dataset, Split, image_hashes
 from membench.errors import FileFormatError, InputError
@@ -127,7 +128,7 @@ class CrossValidation(Plain):
     test: Spread
 
 
-def part_images(split: Split, folds: int, seed: int, name: str = "the data set") -> list[tuple[Split, Split]]:
+def part_images(split: Split, folds: int, seed: int, name: str = "the data set") -> list[tuple[Tensor, Tensor]]:
     """Part images into `folds` parts of about one size, each with all classes in the same proportions.
 
     Which image is in which part, and the order of the images, depend on the images and not on their order on disk. Copies
@@ -140,7 +141,7 @@ def part_images(split: Split, folds: int, seed: int, name: str = "the data set")
         name: of the data set, for errors.
 
     Returns:
-        For each fold the images to train on and those held out.
+        For each fold the indices of the images to train on and of those held out; int64.
 
     Raises:
         InputError: when there are fewer than two folds, or more than images of a class.
@@ -153,16 +154,21 @@ def part_images(split: Split, folds: int, seed: int, name: str = "the data set")
     classes = labels[order][first]
     present, counts = np.unique(classes, return_counts=True)
     most = int(counts.min())
-    if not 2 <= folds <= most:
+    allowed = f"Allowed: 2 to {most}." if most > 1 else "No number of folds is: get more images."
+    if folds < 2:
+        raise InputError(
+            f"{folds} folds are not possible: there is one part to hold out and at least one to train on. {allowed}"
+        )
+    if folds > most:
         raise InputError(
             f"{folds} folds are not possible: class {present[counts.argmin()]} of {name} has {most} different training images, "
-            f"and each part needs one of them. Allowed: 2 to {most}."
+            f"and each part needs one of them. {allowed}"
         )
     splitter = StratifiedKFold(folds, shuffle=True, random_state=derive_seed(seed, "folds") % 2**32)
     parts = []
     for _, held_out in splitter.split(np.zeros(len(classes)), classes):
         outside = np.isin(copy_of, held_out)
-        parts.append((split.take(torch.from_numpy(order[~outside])), split.take(torch.from_numpy(order[outside]))))
+        parts.append((torch.from_numpy(order[~outside]), torch.from_numpy(order[outside])))
     return parts
 
 
@@ -193,13 +199,13 @@ def cross_validate(
         DataMissingError: when the data are not there.
     """
     chosen = recipe or network.recipe_for(dataset.name)
-    test = dataset.load("test", root)
-    parts = part_images(dataset.load("train", root), folds, chosen.seed, dataset.name)
-    steps = [chosen.epochs * steps_an_epoch(len(training), chosen) for training, _ in parts]
+    images, test = dataset.load("train", root), dataset.load("test", root)
+    parts = part_images(images, folds, chosen.seed, dataset.name)
+    steps = [chosen.epochs * steps_an_epoch(len(seen), chosen) for seen, _ in parts]
     common = {"weights": weights_key(network, dataset, chosen), "test": _identity(test), "threads": torch.get_num_threads()}
     found = []
-    for index, (training, held_out) in enumerate(parts):
-        number = index + 1
+    for index, (seen, unseen) in enumerate(parts):
+        number, training, held_out = index + 1, images.take(seen), images.take(unseen)
         key = sha256(
             canonical_json(
                 common | {"folds": folds, "fold": number, "train": _identity(training), "held_out": _identity(held_out)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import subprocess
@@ -256,14 +255,12 @@ def test_time_left_where_nothing_is_to_be_done(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_bar_shows_steps_and_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    monkeypatch.setattr(cli, "tqdm", functools.partial(cli.tqdm, miniters=0))
     with cli._bar("vgg on mnist") as tell:
         for step in (5, 6, 7):
             tell("epoch 1/2", step, 100)
             clock.now += 2
             time.sleep(0.6)  # tqdm draws twice a second at most
     drawn = capsys.readouterr().err
-    assert re.search(r"vgg on mnist: epoch 1/2: .* 5/100 00:0\d *[\r\n]", drawn) or " 5/100" not in drawn
     assert re.search(r"vgg on mnist: epoch 1/2: .* 7/100 00:0\d, 03:06 left", drawn)
     assert "None" not in drawn.split("epoch", 1)[1]
 
