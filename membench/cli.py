@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from membench.version import __version__
 
 if TYPE_CHECKING:
     from membench.campaign import State
+    from membench.models import CrossValidation
     from membench.pipeline import Progress
 
 EXIT_CODES = "Exit codes: 0 green, 1 the gate failed, 2 usage or input, 3 environment."
@@ -78,16 +80,40 @@ def _suite(folders: list[Path] | None) -> Suite:
     return load_suite(folders or [Path("benchmarks/cases")])
 
 
+class _TimeLeft:
+    """Estimates how long a task will take, from the steps it has made since it began or was taken up again.
+
+    A task that has another length, or begins again, is another one. What was done before the first call (by an interrupted
+    training) took no time of this one.
+    """
+
+    def __init__(self) -> None:
+        self.total, self.first, self.last, self.since = -1, 0, 0, 0.0
+
+    def after(self, done: int, total: int) -> float | None:
+        """Seconds left; None while there is nothing to tell it from, and at the end."""
+        now = time.monotonic()
+        if total != self.total or done < self.last:
+            self.total, self.first, self.since = total, done, now
+        self.last = done
+        if not self.first < done < total:
+            return None
+        return (now - self.since) / (done - self.first) * (total - done)
+
+
 @contextmanager
 def _bar(name: str) -> Iterator[Progress]:
     """A progress bar on stderr, so that stdout holds the result alone."""
+    left = _TimeLeft()
     with tqdm(
-        desc=name, leave=False, file=sys.stderr, mininterval=0.5, bar_format="{desc} {bar:20} {n}/{total} {elapsed}"
+        desc=name, leave=False, file=sys.stderr, mininterval=0.5, bar_format="{desc} {bar:20} {n}/{total} {elapsed}{postfix}"
     ) as bar:
 
         def tell(what: str, done: int, total: int) -> None:
             bar.total, bar.n = total, done
             bar.set_description(f"{name}: {what}", refresh=False)
+            seconds = left.after(done, total)
+            bar.set_postfix_str("" if seconds is None else f"{bar.format_interval(seconds)} left", refresh=False)
             bar.update(0)
 
         yield tell
@@ -330,33 +356,75 @@ def train(
     ] = None,
     epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Instead of the network's own recipe.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, help="Instead of the network's own recipe.")] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="float32 or bfloat16, instead of the network's own recipe.")
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option("--folds", min=2, help="Cross-validate: train so many networks, each without a part of the images."),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, help="torch threads; the number moves the weights.")
     ] = None,
     ship: Annotated[bool, typer.Option("--ship", help="Write to membench's own folder of weights (for maintainers).")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a network, or find it trained. Interrupted, the same command goes on at the last whole epoch.
 
-    Examples: membench train vgg-mnist mnist; membench train vgg-cifar10 cifar10 --epochs 20 --out weights
+    Examples: membench train vgg-mnist mnist; membench train vgg-cifar10 cifar10 --epochs 20 --out weights;
+    membench train vgg-mnist mnist --folds 5
     """
     import torch
 
     from membench.datasets import DATASETS
-    from membench.models import NETWORKS, Recipe, obtain, ship_weights
+    from membench.models import NETWORKS, cross_validate, obtain, ship_weights
 
+    if ship and folds:
+        raise InputError("--ship and --folds exclude each other: folds leave accuracies and no weights. Give one of the two.")
     if threads:
         torch.set_num_threads(threads)
     chosen, data = NETWORKS.get(network), DATASETS.get(dataset)
-    own = chosen.recipe_for(dataset).model_dump()
-    changes = {name: value for name, value in (("epochs", epochs), ("seed", seed)) if value is not None}
+    own = chosen.recipe_for(dataset)
+    given = {"epochs": epochs, "seed": seed, "precision": precision}
+    recipe = own.replace(**{name: value for name, value in given.items() if value is not None})
     with _bar(f"{network} on {dataset}") as tell:
-        trained = obtain(chosen, data, recipe=Recipe(**{**own, **changes}), folder=out, progress=tell)
+        if folds:
+            validated = cross_validate(chosen, data, folds, recipe=recipe, folder=out, progress=tell)
+        else:
+            trained = obtain(chosen, data, recipe=recipe, folder=out, progress=tell)
+    if folds:
+        print(validated.model_dump_json(indent=2) if as_json else _fold_table(validated))
+        return
     if ship:
         trained = ship_weights(trained)
     card = trained.card
+    if as_json:
+        print(card.model_dump_json(indent=2))
+        return
     print(
         f"{network} on {dataset}: {100 * card.accuracy:.2f} % of {card.test_images} test images, {card.parameters} parameters, "
         f"trained on {card.train_images} images in {card.seconds:.0f} s\n{trained.file}"
+    )
+
+
+def _fold_table(found: CrossValidation) -> str:
+    rows = [
+        (fold.number, f"{100 * fold.held_out_accuracy:.2f}", f"{100 * fold.test_accuracy:.2f}", f"{fold.seconds:.0f}")
+        for fold in found.folds
+    ]
+    table = tabulate(
+        rows, headers=("fold", "held-out accuracy %", "test accuracy %", "seconds"), disable_numparse=True, stralign="right"
+    )
+    spreads = [("held out", found.held_out), ("test", found.test)]
+    summary = tabulate(
+        [(what, f"{one.mean:.2f}", f"{one.deviation:.2f}", f"[{one.low:.2f}, {one.high:.2f}]") for what, one in spreads],
+        headers=("", "mean %", "deviation, points", "95 % (t over the folds)"),
+        disable_numparse=True,
+    )
+    first = found.folds[0]
+    return (
+        f"{found.network} on {found.dataset}: {len(found.folds)} folds of {first.train_images + first.held_out_images} training "
+        f"images, {first.test_images} test images, {found.threads} thread{'s' if found.threads > 1 else ''}\n\n{table}\n\n{summary}"
     )
 
 

@@ -1,6 +1,23 @@
 """Networks: one file a family. A new network is one new file here, or `NETWORKS.add(...)` in a user's own."""
 
 from membench.models._base import NETWORKS, Network, Recipe
+from membench.models._folds import CrossValidation, Fold, FoldCard, Spread, cross_validate, part_images
 from membench.models._weights import Card, Trained, digest, obtain, ship_weights, shipped
 
-__all__ = ["NETWORKS", "Card", "Network", "Recipe", "Trained", "digest", "obtain", "ship_weights", "shipped"]
+__all__ = [
+    "NETWORKS",
+    "Card",
+    "CrossValidation",
+    "Fold",
+    "FoldCard",
+    "Network",
+    "Recipe",
+    "Spread",
+    "Trained",
+    "cross_validate",
+    "digest",
+    "obtain",
+    "part_images",
+    "ship_weights",
+    "shipped",
+]

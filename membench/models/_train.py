@@ -55,6 +55,11 @@ def augment(images: Tensor, shift: int, mirror: bool) -> Tensor:
     return images
 
 
+def steps_an_epoch(images: int, recipe: Recipe) -> int:
+    """Whole batches of so many images; those that are left over wait for an epoch in which they come earlier."""
+    return images // recipe.batch_size or 1
+
+
 def train(
     network: Network,
     dataset: Dataset,
@@ -82,7 +87,7 @@ def train(
         weight_decay=recipe.weight_decay,
         nesterov=recipe.momentum > 0,
     )
-    steps = len(split) // recipe.batch_size or 1
+    steps = steps_an_epoch(len(split), recipe)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.max_lr, total_steps=recipe.epochs * steps + 1, pct_start=0.3, cycle_momentum=False
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from membench.datasets import DATASETS
-from membench.models import NETWORKS, Recipe
+from membench.datasets import DATASETS, Split
+from membench.models import NETWORKS, Recipe, cross_validate
 from membench.models._train import build
 from membench.runtime import pinned_threads
 
@@ -72,6 +74,25 @@ def test_initial_weights_come_from_the_seed_alone(network: str, dataset: str) ->
     first, again, other = built(network, dataset), built(network, dataset), built(network, dataset, seed=1)
     assert all(a.equal(b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert any(not a.equal(b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
+
+
+class Noise(type(DATASETS.get("mnist5k"))):  # type: ignore[misc]
+    """Twenty images of noise of ten classes."""
+
+    name = "noise"
+
+    def read(self, found: Path, part: Any) -> Split:
+        generator = torch.Generator().manual_seed(len(part))
+        images = torch.randint(0, 256, (20, *self.shape), dtype=torch.uint8, generator=generator)
+        return Split(images, torch.arange(20) % 10)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("network", NETWORKS.names())
+def test_it_can_be_cross_validated(network: str, precision: str, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, batch_size=5, precision=precision)
+    found = cross_validate(NETWORKS.get(network), Noise(), 2, recipe=recipe, folder=tmp_path)
+    assert [(fold.train_images, fold.held_out_images, fold.test_images) for fold in found.folds] == [(10, 10, 20)] * 2
 
 
 @pytest.mark.parametrize("dataset", DATASETS.names())

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from repository import accept, declare
 
 from membench import ADC, Case, Conversion, DeviceFaults, Thresholds, cli
+from membench.errors import InputError
 from membench.explanation import Explanation
+from membench.models import NETWORKS, Card, CrossValidation, FoldCard, Recipe
 from membench.record import Baseline, load
+from membench.runtime import pinned_threads
 
 
 class Answer:
@@ -92,6 +99,9 @@ def test_a_baseline_is_accepted_from_an_earlier_run(call: Any, tmp_path: Path, c
         (("baseline", "update", "--reason", "a good reason"), 2, "Name the cases to update, or say --all"),
         (("baseline", "show", "small"), 2, "There is no baseline of 'small'"),
         (("train", "vgg", "mnist5k"), 2, "There is no network 'vgg'"),
+        (("train", "tiny", "mnist5k", "--precision", "float16"), 2, "precision: Input should be 'float32' or 'bfloat16'"),
+        (("train", "tiny", "mnist5k", "--folds", "1"), 2, "Invalid value for '--folds'"),
+        (("train", "tiny", "mnist5k", "--folds", "2", "--ship"), 2, "--ship and --folds exclude each other"),
         (("data", "get", "mnist6"), 2, "no data set 'mnist6'"),
         (("fly",), 2, "No such command"),
     ],
@@ -139,6 +149,120 @@ def test_train_then_find_it_trained(call: Any) -> None:
     assert first.code == 0
     assert "of 1000 test images, 2078 parameters, trained on 4000 images" in first.out
     assert call("train", "tiny", "mnist5k", "--epochs", "1", "--out", "weights").out == first.out
+
+
+@pytest.fixture
+def own_threads() -> Iterator[None]:
+    """`--threads` sets the process's number of threads, which other tests must not see."""
+    with pinned_threads(torch.get_num_threads()):
+        yield
+
+
+def test_train_prints_its_card_as_json(call: Any, own_threads: None) -> None:
+    arguments = ("train", "tiny", "mnist5k", "--epochs", "1", "--seed", "3", "--precision", "bfloat16", "--threads", "1")
+    answer = call(*arguments, "--out", "weights", "--json")
+    card = Card.from_json(answer.out, "the answer")
+    assert answer.code == 0
+    assert card.recipe == NETWORKS.get("tiny").recipe.replace(epochs=1, seed=3, precision="bfloat16")
+    assert (card.threads, card.network, card.dataset) == (1, "tiny", "mnist5k")
+
+
+def test_train_overrides_only_what_is_given(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipes: list[Recipe] = []
+
+    def spy(network: Any, dataset: Any, *, recipe: Recipe, **_: Any) -> None:
+        recipes.append(recipe)
+        raise InputError("enough")
+
+    monkeypatch.setattr("membench.models.obtain", spy)
+    own = NETWORKS.get("vgg-cifar10").recipe
+    assert own.precision == "bfloat16"
+    for options in ((), ("--precision", "float32"), ("--seed", "0", "--epochs", "2")):
+        assert call("train", "vgg-cifar10", "cifar10", *options).code == 2
+    assert recipes == [own, own.replace(precision="float32"), own.replace(seed=0, epochs=2)]
+
+
+def test_train_with_folds_prints_a_table_and_trains_no_fold_twice(call: Any, tmp_path: Path, own_threads: None) -> None:
+    arguments = ("train", "tiny", "mnist5k", "--epochs", "1", "--threads", "1", "--folds", "3", "--out", "folds")
+    answer = call(*arguments)
+    assert answer.code == 0
+    cards = sorted((tmp_path / "folds").glob("mnist5k-tiny-fold-?-of-3-*.json"))
+    folds = [FoldCard.from_json(file.read_bytes(), file.name).fold for file in cards]
+    lines = answer.out.splitlines()
+    assert lines[0] == "tiny on mnist5k: 3 folds of 4000 training images, 1000 test images, 1 thread"
+    assert [line.split() for line in lines[4:7]] == [
+        [
+            str(fold.number),
+            f"{100 * fold.held_out_accuracy:.2f}",
+            f"{100 * fold.test_accuracy:.2f}",
+            f"{fold.seconds:.0f}",
+        ]
+        for fold in folds
+    ]
+    assert call(*arguments).out == answer.out
+    found = CrossValidation.from_json(call(*arguments, "--json").out, "the answer")
+    assert found.folds == tuple(folds)
+    for words, spread in (("held out", found.held_out), ("test", found.test)):
+        said = f"{words} {spread.mean:.2f} {spread.deviation:.2f} [{spread.low:.2f}, {spread.high:.2f}]"
+        assert said in [" ".join(line.split()) for line in lines[-2:]]
+
+
+def test_impossible_folds_are_refused_before_training(call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("membench.models._folds.train", lambda *_, **__: pytest.fail("it was trained"))
+    many = call("train", "tiny", "mnist5k", "--folds", "401")
+    assert many.code == 2
+    assert "401 folds are not possible: class 0 of mnist5k has 400 different training images" in many.err
+    assert "Allowed: 2 to 400." in many.err
+
+
+class Clock:
+    """A clock that tests turn."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("membench.cli.time.monotonic", lambda: self.now)
+
+
+def test_time_left_is_told_from_the_steps_made_since_it_was_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an interrupted training had done before took no time of this one."""
+    clock, left = Clock(monkeypatch), cli._TimeLeft()
+    assert left.after(501, 1000) is None
+    clock.now += 20
+    assert left.after(511, 1000) == pytest.approx(2 * 489)
+    clock.now += 4
+    assert left.after(525, 1000) == pytest.approx(475)
+    clock.now += 1
+    assert left.after(1000, 1000) is None
+
+
+@pytest.mark.parametrize(("done", "total"), [(1, 100), (50, 80)])
+def test_another_task_on_the_same_bar_is_timed_by_itself(done: int, total: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A measurement converts, then runs, then the next seed: steps of one take another time than steps of the other."""
+    clock, left = Clock(monkeypatch), cli._TimeLeft()
+    for step in range(51):
+        assert (left.after(step, 100) is None) == (step == 0)
+        clock.now += 10
+    assert left.after(done, total) is None
+    clock.now += 3
+    assert left.after(done + 1, total) == pytest.approx(3 * (total - done - 1))
+
+
+def test_time_left_where_nothing_is_to_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    Clock(monkeypatch)
+    left = cli._TimeLeft()
+    assert [left.after(0, 0), left.after(0, 1), left.after(0, 1), left.after(1, 1)] == [None] * 4
+
+
+def test_the_bar_shows_steps_and_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    with cli._bar("vgg on mnist") as tell:
+        for step in (5, 6, 7):
+            tell("epoch 1/2", step, 100)
+            clock.now += 2
+            time.sleep(0.6)  # tqdm draws twice a second at most
+    drawn = capsys.readouterr().err
+    assert re.search(r"vgg on mnist: epoch 1/2: .* 7/100 00:0\d, 03:06 left", drawn)
+    assert "None" not in drawn.split("epoch", 1)[1]
 
 
 def test_doctor_names_every_engine_and_data_set(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

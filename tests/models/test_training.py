@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Callable, Iterator
@@ -10,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from membench.datasets import DATASETS, Split
+from membench.errors import InputError
 from membench.models import NETWORKS, Network, Recipe
 from membench.models._train import Progress, accuracy, augment, build, train
-from membench.runtime import isolated, pinned_threads
+from membench.models.vgg import vgg
+from membench.runtime import derive_seed, isolated, pinned_threads
 from membench.storage import sha256
 
 MNIST5K, TINY = DATASETS.get("mnist5k"), NETWORKS.get("tiny")
@@ -138,6 +142,114 @@ def test_without_momentum(images: Split, whole: str, tmp_path: Path) -> None:
         trained(images, tmp_path / "two", recipe, interrupt(1))
     assert trained(images, tmp_path / "two", recipe) == expected
     assert expected != whole
+
+
+# Precision
+
+HALVED = RECIPE.replace(precision="bfloat16")
+# Convolutions of several channels each way: the layout in memory of a single channel is any.
+CONVOLUTIONS = Network("convolutions", functools.partial(vgg, ((6, 6), (8,))), RECIPE)
+
+
+def by_plain_torch(images: Split, recipe: Recipe, network: Network) -> nn.Module:
+    """What single precision did before there was another one: no autocast, no layout."""
+    model, inputs = build(network, MNIST5K, recipe.seed), MNIST5K.normalise(images.images)
+    optimizer = torch.optim.SGD(
+        model.parameters(), recipe.max_lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.max_lr, total_steps=recipe.epochs * STEPS + 1, pct_start=0.3, cycle_momentum=False
+    )
+    for epoch in range(recipe.epochs):
+        with isolated(derive_seed(recipe.seed, "epoch", epoch)):
+            model.train()
+            for chosen in torch.randperm(len(images)).split(recipe.batch_size)[:STEPS]:
+                logits = model(augment(inputs[chosen], recipe.shift, False))
+                optimizer.zero_grad()
+                F.cross_entropy(logits, images.labels[chosen]).backward()
+                optimizer.step()
+                schedule.step()
+    return model
+
+
+@pytest.mark.parametrize("network", [TINY, CONVOLUTIONS], ids=lambda network: network.name)
+def test_float32_is_plain_torch_to_the_last_bit(network: Network, images: Split, tmp_path: Path) -> None:
+    expected = by_plain_torch(images, RECIPE, network).state_dict()
+    assert trained(images, tmp_path / "checkpoint", network=network) == sha256(save(expected))
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_trained_weights_are_contiguous_float32_whatever_the_precision(precision: str, images: Split, tmp_path: Path) -> None:
+    recipe = RECIPE.replace(precision=precision)
+    model = train(CONVOLUTIONS, MNIST5K, images, recipe, checkpoint=tmp_path / "checkpoint")
+    for name, value in model.state_dict().items():
+        assert value.is_contiguous(), name
+        assert value.dtype == (torch.int64 if name.endswith("num_batches_tracked") else torch.float32), name
+        assert value.isfinite().all(), name
+
+
+def test_bfloat16_gives_other_weights_near_those_of_float32(images: Split, tmp_path: Path) -> None:
+    """Other ones, so that it does something; near ones, so that it does no more than round."""
+    recipe = RECIPE.replace(epochs=1, max_lr=0.01)
+    found = {
+        precision: train(CONVOLUTIONS, MNIST5K, images, recipe.replace(precision=precision), checkpoint=tmp_path / precision)
+        for precision in ("float32", "bfloat16")
+    }
+    begin = torch.cat([value.flatten() for value in build(CONVOLUTIONS, MNIST5K, RECIPE.seed).parameters()])
+    single, halved = (torch.cat([value.flatten() for value in model.parameters()]) for model in found.values())
+    assert 0 < (halved - single).norm() < 0.2 * (single - begin).norm()
+
+
+def test_bfloat16_forms_its_products_in_bfloat16_and_channels_last(images: Split, tmp_path: Path) -> None:
+    seen: list[tuple[torch.dtype, bool, torch.dtype]] = []
+
+    def spy(classes: int, shape: tuple[int, int, int]) -> nn.Module:
+        model = CONVOLUTIONS.build(classes, shape)
+
+        def hook(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+            weight = layer.weight
+            seen.append((output.dtype, weight.is_contiguous(memory_format=torch.channels_last), weight.dtype))
+
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d) and layer.in_channels > 1:  # of one channel both layouts are the same
+                layer.register_forward_hook(hook)
+        return model
+
+    for recipe, dtype in ((RECIPE, torch.float32), (HALVED, torch.bfloat16)):
+        seen.clear()
+        train(Network("spy", spy, RECIPE), MNIST5K, images, recipe, checkpoint=tmp_path / recipe.precision)
+        assert set(seen) == {(dtype, dtype == torch.bfloat16, torch.float32)}
+
+
+def test_bfloat16_learns(tmp_path: Path) -> None:
+    recipe = TINY.recipe.replace(precision="bfloat16")
+    model = train(TINY, MNIST5K, MNIST5K.load("train"), recipe, checkpoint=tmp_path / "checkpoint")
+    assert accuracy(model, MNIST5K, MNIST5K.load("test")) > 0.8
+
+
+def test_bfloat16_gives_the_same_weights_again_and_after_an_interruption(images: Split, tmp_path: Path) -> None:
+    """As the layout in memory is not kept, a resumed training must not depend on it."""
+    expected = trained(images, tmp_path / "one", HALVED, network=CONVOLUTIONS)
+    assert trained(images, tmp_path / "two", HALVED, network=CONVOLUTIONS) == expected
+    for after in (1, 2):
+        with pytest.raises(InterruptedByTestError):
+            trained(images, tmp_path / "three", HALVED, interrupt(after), CONVOLUTIONS)
+    steps: list[int] = []
+    resumed = trained(images, tmp_path / "three", HALVED, lambda what, done, total: steps.append(done), CONVOLUTIONS)
+    assert resumed == expected
+    assert steps[0] == 2 * STEPS + 1
+
+
+def test_a_checkpoint_of_another_precision_is_ignored(images: Split, whole: str, tmp_path: Path) -> None:
+    with pytest.raises(InterruptedByTestError):
+        trained(images, tmp_path / "checkpoint", HALVED, interrupt(1))
+    assert trained(images, tmp_path / "checkpoint") == whole
+
+
+@pytest.mark.parametrize("precision", ["float16", "double", "", None, 32])
+def test_another_precision_is_refused(precision: object) -> None:
+    with pytest.raises(InputError, match="precision: Input should be 'float32' or 'bfloat16'"):
+        RECIPE.replace(precision=precision)
 
 
 # The caller's generators

@@ -197,7 +197,16 @@ def test_the_card_says_how_they_came_about(made: Trained) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"epochs": 2}, {"max_lr": 0.05}, {"momentum": 0.8}, {"shift": 1}, {"mirror": True}]
+    "change",
+    [
+        {"seed": 1},
+        {"epochs": 2},
+        {"max_lr": 0.05},
+        {"momentum": 0.8},
+        {"shift": 1},
+        {"mirror": True},
+        {"precision": "bfloat16"},
+    ],
 )
 def test_a_changed_recipe_has_another_key_and_is_trained_again(
     change: dict[str, Any], made: Trained, trainings: list[Recipe]
@@ -209,6 +218,37 @@ def test_a_changed_recipe_has_another_key_and_is_trained_again(
     assert other.file != made.file
     assert weights(get(made.file.parent)) == weights(made)  # the first ones are still there
     assert trainings == [changed]
+
+
+@every_file
+def test_a_shipped_card_has_the_key_that_its_recipe_gives_today(file: Path) -> None:
+    """A field that recipes were given later moves no key of weights that were trained without it."""
+    content = json.loads(file.read_text())
+    card = Card.from_json(file.read_bytes(), file.name)
+    assert card.recipe.model_dump(mode="json") == content["recipe"]
+    assert weights_key(NETWORKS.get(card.network), DATASETS.get(card.dataset), card.recipe) == card.key
+
+
+def test_a_recipe_from_before_there_was_a_precision_is_one_in_float32() -> None:
+    old = (
+        '{"epochs": 15, "batch_size": 128, "max_lr": 0.1, "momentum": 0.9, "weight_decay": 0.0005, "label_smoothing": 0.0, '
+        '"shift": 2, "mirror": false, "seed": 0}'
+    )
+    recipe = Recipe.from_json(old, "an old card")
+    assert recipe == Recipe(epochs=15, mirror=False, precision="float32")
+    assert recipe.model_dump(mode="json") == json.loads(old)
+    # Of the card of vgg-mnist as it first shipped.
+    assert weights_key(NETWORKS.get("vgg-mnist"), DATASETS.get("mnist"), recipe) == (
+        "0cc8bef688a23ac0021dd21e3e2956b2db58109306b7938e00a6636436865266"
+    )
+
+
+def test_the_card_says_bfloat16_and_only_that(made: Trained, tmp_path: Path) -> None:
+    halved = get(tmp_path, RECIPE.replace(precision="bfloat16"))
+    assert json.loads(halved.file.with_suffix(".json").read_text())["recipe"]["precision"] == "bfloat16"
+    assert "precision" not in json.loads(made.file.with_suffix(".json").read_text())["recipe"]
+    assert halved.card.recipe.precision == "bfloat16"
+    assert halved.card.sha256 != made.card.sha256
 
 
 def test_another_network_data_set_or_shape_has_another_key() -> None:
