@@ -53,12 +53,14 @@ class Recommendation(Plain):
             1999); `max_input_voltage`, in volts; `seconds_per_image`, of the simulation.
         at_most: points that the upper bound of the loss's interval may reach. Where no candidate keeps to it, the one that
             loses least is named instead.
+        where: values of knobs; only points that have them are candidates.
     """
 
     what: str
     sweep: str
     cost: Cost
     at_most: NonNegative = 1.0
+    where: dict[str, Value] = Field(default_factory=dict)
 
 
 class Quick(Plain):
@@ -146,6 +148,13 @@ class Study:
                 raise InputError(
                     f"Study {self.name!r}: a recommendation looks at sweep {advice.sweep!r}. Sweeps: {', '.join(names)}."
                 )
+            knobs = {knob.name: knob for sweep in self.sweeps if sweep.name == advice.sweep for knob in sweep.knobs}
+            for name, value in advice.where.items():
+                if name not in knobs or value not in knobs[name].values:
+                    known = "; ".join(f"{knob.name}: {', '.join(map(str, knob.values))}" for knob in knobs.values())
+                    raise InputError(
+                        f"Study {self.name!r}: a recommendation looks at {name}={value} in sweep {advice.sweep!r}, which has {known}."
+                    )
 
     def points(self) -> tuple[Point, ...]:
         """Every point of every sweep, in order; several may have the same case.

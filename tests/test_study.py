@@ -99,6 +99,14 @@ def test_a_function_that_gives_no_case_is_told() -> None:
         ({"bases": {}}, "needs at least one base and one sweep"),
         ({"sweeps": (STUDY.sweeps[0], STUDY.sweeps[0])}, "more than one sweep named adc"),
         ({"recommendations": (Recommendation(what="x", sweep="tiles", cost="adc_energy"),)}, "looks at sweep 'tiles'"),
+        (
+            {"recommendations": (Recommendation(what="x", sweep="adc", cost="adc_energy", where={"bits": 3}),)},
+            "bits=3 .*bits: 2, 4,",
+        ),
+        (
+            {"recommendations": (Recommendation(what="x", sweep="adc", cost="adc_energy", where={"rows": 3}),)},
+            "rows=3 in sweep 'adc'",
+        ),
     ],
 )
 def test_a_study_that_makes_no_sense_is_refused(changes: dict[str, object], message: str) -> None:

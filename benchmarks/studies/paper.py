@@ -284,7 +284,11 @@ STUDY = Study(
     ),
     recommendations=(
         Recommendation(what="tile size and ADC resolution", sweep="tile-adc", cost="adc_energy"),
-        Recommendation(what="maximum input voltage", sweep="miv", cost="max_input_voltage"),
+        Recommendation(
+            what="ADC resolution on 64x64 tiles, range fixed", sweep="adc", cost="adc_energy", where={"adc_range": "fixed"}
+        ),
+        Recommendation(what="MIV, scale kept as in MemTorch", sweep="miv", cost="max_input_voltage", where={"scale": "kept"}),
+        Recommendation(what="MIV, scale undone", sweep="miv", cost="max_input_voltage", where={"scale": "undone"}),
     ),
     quick=Quick(images=50, seeds=2, values=3),
 )
