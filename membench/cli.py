@@ -106,7 +106,12 @@ def _bar(name: str) -> Iterator[Progress]:
     """A progress bar on stderr, so that stdout holds the result alone."""
     left = _TimeLeft()
     with tqdm(
-        desc=name, leave=False, file=sys.stderr, mininterval=0.5, bar_format="{desc} {bar:20} {n}/{total} {elapsed}{postfix}"
+        desc=name,
+        leave=False,
+        file=sys.stderr,
+        mininterval=0.5,
+        miniters=0,  # time alone tells when to draw: tqdm's own guess waits for thousands of steps after a resumed training
+        bar_format="{desc} {bar:20} {n}/{total} {elapsed}{postfix}",
     ) as bar:
 
         def tell(what: str, done: int, total: int) -> None:
