@@ -4,14 +4,8 @@ from membench import (
     ADC,
     STUDY_DEVICE,
     Case,
-    ConductanceDrift,
     Conversion,
-    DeviceFaults,
-    FiniteConductanceStates,
-    InputScaling,
     Thresholds,
-    Tuning,
-    Variability,
 )
 from membench.effect import Effect
 
