@@ -239,6 +239,24 @@ def explain(
 
 
 @app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What was given to --report or --out: it holds records/.")],
+    as_json: AsJson = False,
+) -> None:
+    """Report records: tables, figures, and the answer in words, in that folder.
+
+    Examples: membench report studies/paper; membench run mnist5k-ideal --report out && membench report out
+    """
+    from membench.report.study_report import write
+
+    written = write(folder)
+    if as_json:
+        print(json.dumps(written.listed, indent=2))
+    else:
+        print(f"{written.words}\n\n{tabulate(written.parts, tablefmt='plain')}")
+
+
+@app.command()
 def train(
     network: Annotated[str, typer.Argument(help="Name of a registered network.")],
     dataset: Annotated[str, typer.Argument(help="Name of a data set.")],

@@ -106,7 +106,7 @@ def excess(sweep: SweepInfo, collected: Collected, limit: float = IDEAL) -> list
         return [_joined(told)]
     first = sweep.knobs[0]
     sentences = []
-    for fixed in (({},) if len(sweep.knobs) == 1 else tuple({sweep.knobs[1].name: value} for value in sweep.knobs[1].values)):
+    for fixed in ({},) if len(sweep.knobs) == 1 else tuple({sweep.knobs[1].name: value} for value in sweep.knobs[1].values):
         told = []
         for base in bases:
             of = {
@@ -149,8 +149,8 @@ def along(knob: Knob, losses: Mapping[Value, Interval], limit: float = IDEAL) ->
         before, after = (more, at_most) if over[0] else (at_most, more)
         phrase = f"{before} up to {at(k - 1)}, {after} from {at(k)} on"
     else:
-        first = over.index(True)
-        phrase = f"{more} first at {at(first)}, and not in order: at {_listed([v for v, o in zip(values, over, strict=True) if o], len(values))}"
+        lossy = [value for value, beyond in zip(values, over, strict=True) if beyond]
+        phrase = f"{more} first at {at(over.index(True))}, and not in order: at {_listed(lossy, len(values))}"
     unsure = [value for value in values if losses[value].low <= limit < losses[value].high]
     if unsure:
         phrase += f" [the interval reaches across {points(limit)} at {_listed(unsure, len(values))}]"

@@ -11,7 +11,7 @@ from membench.report.advice import front
 from membench.report.collected import Collected
 from membench.report.drawing import is_wide, loss_axis, loss_label
 from membench.report.explained import interval
-from membench.report.sweep_figures import panels
+from membench.report.sweep_figures import name_axes, panels
 from membench.report.tidy import said
 from membench.statistics import Interval
 from membench.study import SweepInfo
@@ -99,8 +99,7 @@ def against_time(title: str, spots: dict[str, list[Spot]], threads: str, *, labe
         _time_axis(axes, some)
         axes.set_title(name, fontsize=9)
         labels.append((axes, some, list(range(len(some))) if label_all else on_front))
-    figure.supxlabel(f"simulated time an image, ms ({threads})", fontsize=9)
-    figure.supylabel(loss_label(is_wide(bounds)), fontsize=9)
+    name_axes(drawn, f"simulated time an image, ms ({threads})", loss_label(is_wide(bounds)))
     _legend(figure)
     figure.draw_without_rendering()  # the layout settles before labels look for room
     for axes, some, shown in labels:
@@ -141,7 +140,7 @@ def _time_axis(axes: Axes, spots: Sequence[Spot]) -> None:
     else:
         edge = 0.15 * (high - low) or 0.2 * high
         axes.set_xlim(low - edge, high + edge)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.tick_params(labelsize=8)
 
@@ -194,11 +193,13 @@ def _note(axes: Axes, text: str, x: float, y: float, dx: float, dy: float) -> tu
         ha="left" if dx > 0 else "right" if dx < 0 else "center",
         va="center" if dx else "bottom" if dy > 0 else "top",
         arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.4", "shrinkA": 0, "shrinkB": 3} if far else None,
-        zorder=4,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.3},
+        zorder=2.5,  # over the intervals, under the points
     )
     note.set_in_layout(False)  # the panel must stay where it was when the label found its place
     from matplotlib.text import Text
 
+    note.get_window_extent()  # puts the text where it belongs
     return note, Text.get_window_extent(note).padded(1)  # of the words alone, not of the line to the point
 
 
@@ -218,12 +219,10 @@ def forest(records: Sequence[Record]) -> Figure:
         loss = record.measured.loss
         axes.plot([loss.low, loss.high], [row, row], color="black", linewidth=1.2)
         axes.plot([loss.estimate], [row], "ko", markersize=4.5)
-        axes.text(
-            1.01, row, interval(loss), transform=axes.get_yaxis_transform(), va="center", ha="left", fontsize=8
-        )
+        axes.text(1.01, row, interval(loss), transform=axes.get_yaxis_transform(), va="center", ha="left", fontsize=8)
     loss_axis(axes, bounds, along="x")
     axes.set_yticks(range(len(ordered)), [record_label(record, ordered) for record in ordered], fontsize=8)
     axes.set_ylim(len(ordered) - 0.4, -0.6)
     axes.tick_params(axis="x", labelsize=8)
-    axes.set_xlabel(loss_label(is_wide(bounds)) + "; line: 95 % interval", fontsize=9)
+    axes.set_xlabel("line: 95 % interval of the " + loss_label(is_wide(bounds)), fontsize=9)
     return figure

@@ -82,7 +82,7 @@ def html(document: Document) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["inline"] = lambda picture: Markup(inline(picture))  # noqa: S704 - drawn here, not given
+    environment.filters["inline"] = lambda picture: Markup(inline(picture))  # drawn here, not given
     return environment.get_template("report.html.j2").render(document=document)
 
 
@@ -127,7 +127,15 @@ def pipes(grid: Grid) -> str:
 def escaped(text: str) -> str:
     """Text that Markdown is to show as it stands; no raw HTML, no table column, no emphasis in it."""
     flat = " ".join(text.split())
-    for sign, instead in (("\\", "\\\\"), ("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("*", "\\*"), ("`", "\\`")):
+    for sign, instead in (
+        ("\\", "\\\\"),
+        ("&", "&amp;"),
+        ("<", "&lt;"),
+        (">", "&gt;"),
+        ("|", "\\|"),
+        ("*", "\\*"),
+        ("`", "\\`"),
+    ):
         flat = flat.replace(sign, instead)
     return re.sub(r"\b_|_\b", r"\\_", flat).replace("[", "\\[").replace("]", "\\]")
 

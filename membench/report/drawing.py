@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Style(NamedTuple):
     dashes: str
 
 
-_COLOURS = ("#000000", "#d55e00", "#56b4e9", "#7a1f6b", "#8a8a00", "#777777")
+_COLOURS = ("#000000", "#d55e00", "#0072b2", "#7a1f6b", "#8a8a00", "#777777")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _DASHES = ("-", "--", "-.", ":")
 
@@ -39,7 +40,12 @@ def is_wide(bounds: Iterable[float]) -> bool:
 
 
 def loss_label(wide: bool) -> str:
-    return "loss, points" + (" (linear within ±1, logarithmic beyond)" if wide else "")
+    return "loss, points" + ("\n(linear within ±1, logarithmic beyond)" if wide else "")
+
+
+def wrapped(label: str, width: int) -> str:
+    """A label on as many lines as it needs."""
+    return "\n".join(fill(line, width) for line in label.split("\n"))
 
 
 def loss_axis(axes: Axes, bounds: Sequence[float], *, along: str = "y") -> None:

@@ -7,8 +7,8 @@ from membench.report.collected import Collected
 from membench.report.document import Grid, Picture, Section
 from membench.report.drawing import svg
 from membench.report.explained import interval
-from membench.report.tidy import quantities
 from membench.report.study_sections import LOSS
+from membench.report.tidy import quantities
 
 
 def answer(collected: Collected) -> Section:

@@ -36,6 +36,29 @@ class Written:
     figures: tuple[Path, ...]
     words: str
 
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """What lies where, for people."""
+        figures = str(self.html.parent / FIGURES)
+        return [
+            ("report", str(self.html)),
+            ("Markdown", str(self.markdown)),
+            ("table", f"{self.csv}, {self.parquet.name}"),
+            *([(f"{len(self.figures)} figures", figures)] if self.figures else []),
+        ]
+
+    @property
+    def listed(self) -> dict[str, str | list[str]]:
+        """The same for programs."""
+        return {
+            "html": str(self.html),
+            "markdown": str(self.markdown),
+            "csv": str(self.csv),
+            "parquet": str(self.parquet),
+            "figures": [str(figure) for figure in self.figures],
+            "words": self.words,
+        }
+
 
 def write(folder: Path) -> Written:
     """Report the records of a folder, into that folder; the same records give the same bytes.

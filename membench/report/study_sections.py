@@ -33,7 +33,9 @@ def answer(collected: Collected, frame: pd.DataFrame) -> Section:
     for sweep in study.sweeps:
         over = f" over {sweep.knobs[0].label}" if sweep.kind == "curve" else ""
         points += [f"{sweep.title}{over}: {sentence}" for sentence in advice.excess(sweep, collected)]
-    return Section("The answer", "answer", sentences=_opening(collected), points=tuple(points), grids=tuple(grids), after=(LOSS,))
+    return Section(
+        "The answer", "answer", sentences=_opening(collected), points=tuple(points), grids=tuple(grids), after=(LOSS,)
+    )
 
 
 def sweeps(collected: Collected) -> list[Section]:
@@ -55,9 +57,7 @@ def _opening(collected: Collected) -> tuple[str, ...]:
     assert study is not None
     digital = []
     for base in study.bases:
-        found = [
-            record for sweep in study.sweeps for point, record in collected.placed(sweep) if point.base == base
-        ]
+        found = [record for sweep in study.sweeps for point, record in collected.placed(sweep) if point.base == base]
         if found:
             most = max(found, key=lambda record: record.case.images)
             accuracy = 100 * most.measured.digital_accuracy
@@ -110,7 +110,9 @@ def _section(sweep: SweepInfo, collected: Collected) -> Section:
             about = f"{sweep.title}: loss in points against {sweep.knobs[0].label}; shaded: 95 % interval."
             pictures.append(Picture(sweep.name, about, svg(curves(sweep, collected))))
         elif sweep.kind == "map":
-            about = f"{sweep.title}: loss in points for each {sweep.knobs[0].label} (along) and {sweep.knobs[1].label} (upwards)."
+            about = (
+                f"{sweep.title}: loss in points for each {sweep.knobs[0].label} (along) and {sweep.knobs[1].label} (upwards)."
+            )
             pictures.append(Picture(sweep.name, about, svg(heat_map(sweep, collected))))
     if sweep.kind != "table":
         grids.append(_losses(sweep, collected))

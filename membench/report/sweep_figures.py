@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from membench.report.collected import Collected
-from membench.report.drawing import IDEAL_LABEL, Style, is_wide, loss_axis, loss_label, short, style
+from membench.report.drawing import IDEAL_LABEL, Style, is_wide, loss_axis, loss_label, short, style, wrapped
 from membench.report.tidy import said
 from membench.statistics import Interval
 from membench.study import Knob, SweepInfo, Value
@@ -49,9 +49,8 @@ def curves(sweep: SweepInfo, collected: Collected) -> Figure:
         loss_axis(axes, bounds)
         _knob_axis(axes, first)
         if other:
-            axes.set_title(f"{sweep.knobs[1].label}: {said(other[0])}", fontsize=9)
-    figure.supxlabel(first.label, fontsize=9)
-    figure.supylabel(loss_label(is_wide(bounds)), fontsize=9)
+            axes.set_title(wrapped(f"{sweep.knobs[1].label}: {said(other[0])}", 40), fontsize=9)
+    name_axes(drawn, first.label, loss_label(is_wide(bounds)))
     present = {base for base, _ in found}
     handles: list[Line2D | Patch] = [
         Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.dashes, markersize=5, label=base)
@@ -91,14 +90,14 @@ def heat_map(sweep: SweepInfo, collected: Collected) -> Figure:
         axes.set_xticks(range(len(first.values)), [said(value) for value in first.values], fontsize=8)
         axes.set_yticks(range(len(second.values)), [said(value) for value in second.values], fontsize=8)
         axes.set_title(base, fontsize=9)
-    bar = figure.colorbar(image, ax=list(drawn), label=loss_label(wide))
+    bar = figure.colorbar(image, ax=list(drawn))
+    bar.set_label(wrapped(loss_label(wide), 46), fontsize=8.5)
     bar.ax.tick_params(labelsize=8)
     if wide:
         ticks = [tick for tick in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if lowest <= tick <= highest]
         bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
         bar.ax.yaxis.set_ticks([], minor=True)
-    figure.supxlabel(first.label, fontsize=9)
-    figure.supylabel(second.label, fontsize=9)
+    name_axes(drawn, first.label, second.label)
     return figure
 
 
@@ -117,6 +116,17 @@ def panels(count: int, *, title: str, lonely: float, share_x: bool = True) -> tu
     for axes in grid[:count]:
         axes.tick_params(labelsize=8)
     return figure, grid[:count]
+
+
+def name_axes(drawn: Sequence[Axes], along: str, upwards: str) -> None:
+    """Labels below the lowest panels and beside the left ones. (A label of the whole figure would cover the legend.)"""
+    columns = min(len(drawn), _MOST)
+    for i, axes in enumerate(drawn):
+        if i + columns >= len(drawn):
+            axes.set_xlabel(wrapped(along, 46), fontsize=8.5)
+            axes.tick_params(axis="x", labelbottom=True)
+        if i % columns == 0:
+            axes.set_ylabel(wrapped(upwards, 46), fontsize=8.5)
 
 
 def _line(axes: Axes, knob: Knob, losses: dict[Value, Interval], look: Style) -> None:
@@ -168,10 +178,10 @@ def _knob_axis(axes: Axes, knob: Knob) -> None:
 
 def _tick(value: Value) -> str:
     """A number as a power of ten where it is a large or small one."""
-    text = said(value)
-    if isinstance(value, str) or "e" not in text:
-        return text
-    mantissa, exponent = text.split("e")
+    if isinstance(value, str) or 1e-3 <= abs(value) < 1e4 or not value:
+        return said(value)
+    mantissa, exponent = f"{value:.3e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
     power = f"10^{{{int(exponent)}}}"
     return f"${power}$" if mantissa == "1" else f"${mantissa} \\times {power}$"
 
