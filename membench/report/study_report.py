@@ -93,5 +93,6 @@ def _document(collected: Collected, frame: pd.DataFrame) -> Document:
     if study is None:
         parts = (record_sections.answer(collected), *record_sections.sections(collected), origin.section(collected))
         return Document("Losses of the records in this folder", parts)
-    parts = (study_sections.answer(collected, frame), *study_sections.sweeps(collected), origin.section(collected))
+    first = (study_sections.answer(collected, frame), study_sections.limits(collected))
+    parts = (*first, *study_sections.sweeps(collected), origin.section(collected))
     return Document(study.title, parts, about=study.description)

@@ -18,7 +18,7 @@ MISSING = "not measured"
 
 
 def answer(collected: Collected, frame: pd.DataFrame) -> Section:
-    """The recommended settings, the tables of the study, and where each sweep exceeds what is called ideal."""
+    """The recommended settings, and the tables of the study."""
     study = collected.study
     assert study is not None
     grids = [_recommended(collected, frame, one) for one in study.recommendations]
@@ -30,18 +30,29 @@ def answer(collected: Collected, frame: pd.DataFrame) -> Section:
     for sweep in study.sweeps:
         if sweep.kind == "table":
             grids.append(_headline(sweep, collected))
-    for sweep in study.sweeps:
-        over = f" over {sweep.knobs[0].label}" if sweep.kind == "curve" else ""
-        points += [f"{sweep.title}{over}: {sentence}" for sentence in advice.excess(sweep, collected)]
     return Section(
         "The answer", "answer", sentences=_opening(collected), points=tuple(points), grids=tuple(grids), after=(LOSS,)
     )
 
 
-def sweeps(collected: Collected) -> list[Section]:
-    """A section each; what is a table stands in the answer already, and is there in full here, too."""
+def limits(collected: Collected) -> Section:
+    """Where each sweep exceeds what is called ideal."""
     assert collected.study is not None
-    return [_section(sweep, collected) for sweep in collected.study.sweeps]
+    points = []
+    for sweep in collected.study.sweeps:
+        over = f" over {sweep.knobs[0].label}" if sweep.kind == "curve" else ""
+        points += [f"{sweep.title}{over}: {sentence}" for sentence in advice.excess(sweep, collected)]
+    what = (
+        f"By the estimates, with 95 % intervals; {advice.points(advice.IDEAL)} is what a conversion may lose and still be called "
+        "ideal. Where an interval reaches across that, more images or seeds could move the place."
+    )
+    return Section(f"Where the loss exceeds {advice.points(advice.IDEAL)}", "limits", sentences=(what,), points=tuple(points))
+
+
+def sweeps(collected: Collected) -> list[Section]:
+    """A section each, but for tables: they stand in the answer."""
+    assert collected.study is not None
+    return [_section(sweep, collected) for sweep in collected.study.sweeps if sweep.kind != "table"]
 
 
 def count_said(collected: Collected) -> str:
@@ -109,15 +120,12 @@ def _section(sweep: SweepInfo, collected: Collected) -> Section:
         if sweep.kind == "curve":
             about = f"{sweep.title}: loss in points against {sweep.knobs[0].label}; shaded: 95 % interval."
             pictures.append(Picture(sweep.name, about, svg(curves(sweep, collected))))
-        elif sweep.kind == "map":
+        else:
             about = (
                 f"{sweep.title}: loss in points for each {sweep.knobs[0].label} (along) and {sweep.knobs[1].label} (upwards)."
             )
             pictures.append(Picture(sweep.name, about, svg(heat_map(sweep, collected))))
-    if sweep.kind != "table":
-        grids.append(_losses(sweep, collected))
-    else:
-        grids.append(_headline(sweep, collected))
+    grids.append(_losses(sweep, collected))
     if cost_figures.changes_time(sweep, collected):
         pictures.append(_against_time(sweep, collected))
         grids.append(_times(sweep, collected))

@@ -86,11 +86,13 @@ def heat_map(sweep: SweepInfo, collected: Collected) -> Figure:
                 dark = loss is not None and _lightness(colours(norm(loss.estimate))) < 0.5
                 text = "-" if loss is None else short(loss.estimate)
                 axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
-        image = axes.imshow(grid, cmap=colours, norm=norm, origin="lower", aspect="auto")
+        places = (range(len(first.values)), range(len(second.values)))
+        image = axes.pcolormesh(*places, np.ma.masked_invalid(grid), cmap=colours, norm=norm, edgecolors="white", linewidth=0.8)
         axes.set_xticks(range(len(first.values)), [said(value) for value in first.values], fontsize=8)
         axes.set_yticks(range(len(second.values)), [said(value) for value in second.values], fontsize=8)
         axes.set_title(base, fontsize=9)
     bar = figure.colorbar(image, ax=list(drawn))
+    bar.solids.set(rasterized=False, edgecolor="face")  # type: ignore[union-attr] # no pixels in an SVG
     bar.set_label(wrapped(loss_label(wide), 46), fontsize=8.5)
     bar.ax.tick_params(labelsize=8)
     if wide:
