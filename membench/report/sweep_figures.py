@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PANEL = 3.3  # width and height of a panel, in inches
 _MOST = 3  # panels side by side
-_ROOM = 0.085  # of the axis: labels of ticks that are nearer than this are left out
+_ROOM = 0.06  # of the axis: labels of ticks that are nearer than this are left out
 
 Losses = dict[tuple[str, tuple[Value, ...]], Interval]
 
