@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,17 +16,20 @@ SPAN = 10.0  # points: a larger loss makes the axis logarithmic beyond 1 point, 
 _TICKS = (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100)
 
 
+Dashes = Literal["-", "--", "-.", ":"]
+
+
 class Style(NamedTuple):
     """Of a line: by colour (of different lightness), marker and dashes."""
 
     colour: str
     marker: str
-    dashes: str
+    dashes: Dashes
 
 
 _COLOURS = ("#000000", "#d55e00", "#0072b2", "#7a1f6b", "#8a8a00", "#777777")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_DASHES = ("-", "--", "-.", ":")
+_DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
 
 
 def style(index: int) -> Style:

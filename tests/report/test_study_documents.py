@@ -138,10 +138,10 @@ def test_both_open_with_the_answer(study: Written) -> None:
             "Where the loss exceeds 1 point",
             "Tile size over tile, rows x columns: one: at most 1 point everywhere, most at 8 (0.00",
             "shaded: 95 % interval",
-            "Where it comes from",
         ]
         places = [text.index(word) for word in words]
         assert places == sorted(places)
+        assert places[-1] < text.rindex("Where it comes from")  # the last of all, but for the links at the top
     assert "one: ADC resolution, bit: 4; ADC range: vector, with a loss of 0.00" in study.words
 
 
