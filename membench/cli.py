@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from membench.campaign import State
     from membench.models import CrossValidation
     from membench.pipeline import Progress
+    from membench.report.study_report import Written
 
 EXIT_CODES = "Exit codes: 0 green, 1 the gate failed, 2 usage or input, 3 environment."
 
@@ -293,6 +294,7 @@ def study(
     Examples: membench study paper --quick; membench study paper --out paper --estimate; membench study my/study.py
     """
     from membench.campaign import prepare
+    from membench.report.study_report import write
     from membench.study import find_study, load_study
 
     declared = load_study(name)
@@ -320,6 +322,8 @@ def study(
         print(f"Stopped. What was measured is kept in {folder}. The same command goes on.", file=sys.stderr)
         raise
     print(f"{state.done} of {state.total} cases are measured")
+    if state.done:
+        print(_reported(write(folder)))
     if state.failures:
         print("".join(f"\n{what}: {why}" for what, why in state.failures.items()), file=sys.stderr)
         raise typer.Exit(1)
@@ -350,6 +354,25 @@ def _study_bar(workers: int) -> Iterator[Callable[[State], None]]:
             bar.refresh()
 
         yield tell
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What was given to --report or --out: it holds records/.")],
+    as_json: AsJson = False,
+) -> None:
+    """Report records: tables, figures, and the answer in words, in that folder.
+
+    Examples: membench report studies/paper; membench run mnist5k-ideal --report out && membench report out
+    """
+    from membench.report.study_report import write
+
+    written = write(folder)
+    print(json.dumps(written.listed, indent=2) if as_json else _reported(written))
+
+
+def _reported(written: Written) -> str:
+    return f"{written.words}\n\n{tabulate(written.parts, tablefmt='plain')}"
 
 
 @app.command()

@@ -157,7 +157,7 @@ def ladder(case: Case) -> tuple[Rung, ...]:
         seen[effect.kind] += 1
         name = effect.kind if seen[effect.kind] == 1 else f"{effect.kind} {seen[effect.kind]}"
         so_far = case.nonidealities[:count]
-        rungs.append(Rung(name=name, what=_settings(effect, effect.kind), case=case.replace(nonidealities=so_far)))
+        rungs.append(Rung(name=name, what=in_words(effect, effect.kind), case=case.replace(nonidealities=so_far)))
     return tuple(rungs)
 
 
@@ -199,12 +199,12 @@ def _part(conversion: Conversion, field: str) -> str:
     if field == "tile_shape":
         return f"{value[0]}x{value[1]} tiles"
     if field == "max_input_voltage":
-        scaling = _settings(conversion.scaling, "scale")
+        scaling = in_words(conversion.scaling, "scale")
         return f"MIV {value:g} V" + (f", {scaling}" if scaling != "scale" else "")
-    return _settings(value, f"{value.bits}-bit {field.upper()}", said=("bits",))
+    return in_words(value, f"{value.bits}-bit {field.upper()}", said=("bits",))
 
 
-def _settings(item: Plain, name: str, said: Sequence[str] = ()) -> str:
+def in_words(item: Plain, name: str, said: Sequence[str] = ()) -> str:
     """The name with the fields that are not as they are by default, but for those that are `said` already."""
     fields = type(item).model_fields
     told = [
