@@ -196,6 +196,7 @@ def command(folder: Path, *, values: tuple[int, ...], images: int = 40, seeds: t
     return [sys.executable, "-m", "membench", "study", str(file), "--out", str(folder / "out"), "--workers", "2"]
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_records(tmp_path: Path) -> None:
     """kill -9 of the client: no worker outlives it, what was measured stays, and the rest is as it would have been."""
     wanted = command(tmp_path, values=(3, 4, 5, 6, 7, 8, 9, 10), images=400, seeds=(0, 1))
@@ -217,6 +218,8 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_records(tmp_path
     again = subprocess.run(wanted, capture_output=True, text=True, timeout=300, check=False)
     assert again.returncode == 0, again.stderr
     assert "8 of 8 cases are measured" in again.stdout
+    assert "All 8 points of the study are measured." in again.stdout
+    assert (tmp_path / "out/report.html").is_file()
     assert f"8 cases, {len(kept)} of them measured before" in again.stderr
     assert {name: (out / name).stat().st_mtime_ns for name in kept} == kept
     for record in records(tmp_path / "out").values():

@@ -44,6 +44,13 @@ def test_the_rule_of_a_recommendation(points: list[tuple[float | None, float, fl
     assert choose(rows(*points), ADVICE) == chosen
 
 
+def test_a_recommendation_looks_only_at_the_points_it_names() -> None:
+    frame = rows((2, 0.1, 0.4), (4, 0.5, 0.9), (8, 0.2, 0.3)).assign(scale=["kept", "undone", "undone"])
+    assert choose(frame, ADVICE.replace(where={"scale": "undone"})) == 1
+    assert choose(frame, ADVICE.replace(where={"scale": "kept"})) == 0
+    assert choose(frame[:1], ADVICE.replace(where={"scale": "undone"})) is None
+
+
 def test_a_study_names_a_setting_for_each_base(tmp_path: Path) -> None:
     info = write_study(tmp_path)
     collected = collect(tmp_path)
