@@ -330,7 +330,7 @@ def study(
 
 
 def _announce(seconds: float, workers: int) -> None:
-    tqdm.write(f"It should take about {_duration(seconds)} on {workers} workers", file=sys.stderr)
+    tqdm.write(f"It should take about {_duration(seconds)} on {workers} worker{'s' if workers > 1 else ''}", file=sys.stderr)
 
 
 def _duration(seconds: float) -> str:
