@@ -39,15 +39,19 @@ def converted(engine: str, model: nn.Module, conversion: Conversion, effects: tu
     return fabricate(ENGINES.get(engine), model, plan, conversion, effects, 7, lambda *_: None, Clock())[0]
 
 
-def hand_over_gains(native: Converted, fast: Converted) -> None:
-    """MemTorch's gain and offset of each layer to the vectorized one, which had found the same but for rounding."""
+def hand_over_gains(native: Converted, fast: Converted, quantised: bool) -> None:
+    """MemTorch's gain and offset of each layer to the vectorized one, which had found the same but for rounding.
+
+    Through an ADC, noise that lies on the edge between two codes falls to one in the one engine and to the other in the other: of a
+    few thousand values, each moves the offset by a few millionths.
+    """
     for info in native.layers:
         transform: Any = native.network.get_submodule(info.name).transform_output
         layer: Any = fast.network.get_submodule(info.name)
         offset, total = (float(transform(torch.tensor(x, dtype=torch.float64))) for x in (0.0, 1.0))
         gain = total - offset
         assert float(layer.gain) == pytest.approx(gain, rel=1e-5)
-        assert float(layer.offset) == pytest.approx(offset, rel=1e-4, abs=1e-6)
+        assert float(layer.offset) == pytest.approx(offset, rel=1e-4, abs=1e-5 if quantised else 1e-6)
         layer.gain, layer.offset = torch.tensor(gain), torch.tensor(offset)
 
 
@@ -69,7 +73,7 @@ def assert_parity(
         found = measure("network", ("memtorch", native), ("vectorized", fast), batch)
         hook.remove()
         (wanted,), own = logits, fast.infer(batch)
-        hand_over_gains(native, fast)
+        hand_over_gains(native, fast, conversion.adc is not None)
         handed = fast.infer(batch)
     off = sum(layer.off for layer in found.layers)
     with capsys.disabled():
