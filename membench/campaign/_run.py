@@ -66,7 +66,7 @@ class Campaign:
     threads: int
     declared_in: Path | None = None
     data: Path | None = None
-    _price: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _price: dict[str, _worker.Price] = field(default_factory=dict)
 
     def estimate(self) -> float:
         """Seconds that one worker would take for what is missing, from a few images of each base."""
@@ -84,8 +84,8 @@ class Campaign:
 
     def seconds(self, case: Case) -> float:
         """What a case is estimated to cost: as the base of the same network, by seeds and images; 1 where it was not probed."""
-        each_seed, each_image = self._price.get(_setup(case), (0.0, 1 / case.images / len(case.seeds)))
-        return len(case.seeds) * (each_seed + case.images * each_image)
+        price = self._price.get(_setup(case))
+        return price.of(case) if price else 1.0
 
     def run(self, tell: Callable[[State], None]) -> State:
         """Measure what is missing. Interrupted, or killed, it loses the cases in flight and nothing else.

@@ -50,9 +50,25 @@ def measure(case: Case, engine: str, threads: int, folder: Path, data: Path | No
     return Done(case.fingerprint, time.monotonic() - started)
 
 
-def probe(case: Case, engine: str, threads: int, data: Path | None) -> tuple[float, float]:
-    """Seconds that a seed costs whatever the number of images, and seconds an image; from a few images on one seed."""
+@dataclass(frozen=True)
+class Price:
+    """What a case costs, in seconds: once, for each seed, and for each image of each seed."""
+
+    once: float
+    seed: float
+    image: float
+
+    def of(self, case: Case) -> float:
+        return self.once + len(case.seeds) * (self.seed + case.images * self.image)
+
+
+def probe(case: Case, engine: str, threads: int, data: Path | None) -> Price:
+    """The price of a case, from a few images on one seed; the first run reads data and compiles, which later ones need not."""
     few = case.replace(images=min(case.images, 2 * case.batch_size), seeds=case.seeds[:1])
+    run_case(few, engine, threads=threads, data=data)
+    started = time.monotonic()
     costs = run_case(few, engine, threads=threads, data=data).costs
+    elapsed = time.monotonic() - started
     (seed,) = costs.seeds
-    return seed.convert + seed.tune + seed.effects, costs.seconds_per_image
+    each_seed = seed.convert + seed.tune + seed.effects
+    return Price(max(0.0, elapsed - each_seed - sum(seed.batches)), each_seed, costs.seconds_per_image)
