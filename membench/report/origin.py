@@ -19,11 +19,11 @@ def section(collected: Collected) -> Section:
     sentences = [
         f"Command: {command(collected)}.",
         f"Measured from {created[0]} to {created[-1]} (UTC), with {threads_said(records)} in each process; "
-        f"{spread(images)} images and {spread(seeds)} {'seed' if max(seeds) == 1 else 'seeds'} a point. {_time(records)}",
+        f"{spread(images)} images and {spread(seeds)} {'seed' if max(seeds) == 1 else 'seeds'} a case. {_time(records)}",
     ]
     if collected.study is not None:
         missing = len(collected.planned) - len(records)
-        sentences.append(f"Points missing: {missing} of {len(collected.planned)}.")
+        sentences.append(f"Cases missing: {missing} of {len(collected.planned)}.")
     if collected.strangers:
         sentences.append(f"Records in the folder that are no point of the study, and are not shown: {collected.strangers}.")
     machines = Counter(_joined(record.provenance.machine) for record in records)

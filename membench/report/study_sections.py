@@ -56,11 +56,11 @@ def sweeps(collected: Collected) -> list[Section]:
 
 
 def count_said(collected: Collected) -> str:
-    """How many of the study's points are there."""
+    """How many of the cases that the study's points name are there; a case may be several points."""
     there, planned = len(collected.records), len(collected.planned)
     if there == planned:
-        return f"All {planned} points of the study are measured."
-    return f"The study is unfinished: {there} of {planned} points are measured; the rest is missing here."
+        return f"All {planned} cases of the study are measured."
+    return f"The study is unfinished: {there} of {planned} cases are measured; the rest is missing here."
 
 
 def _opening(collected: Collected) -> tuple[str, ...]:

@@ -126,6 +126,7 @@ def test_where_the_loss_exceeds_a_point(estimates: tuple[float | None, ...], wor
 
 def test_an_interval_that_ends_at_the_limit_does_not_reach_across_it() -> None:
     assert "reaches" not in along(KNOB, losses(0.75, 0.75, 0.75, 0.75))
+    assert "[the interval reaches across 1 point at 5]" in along(KNOB, losses(0, 0, 0, 1.25))  # it begins at it
     assert "reaches across 1 point at 4 of 4 values" not in along(KNOB, losses(0.75, 0.76, 0.75, 0.75))
     knob = KNOB.replace(values=(2, 3, 4, 5, 6))
     same = {value: Interval(estimate=0.9, low=0.5, high=1.5, seeds=1) for value in knob.values}

@@ -130,7 +130,7 @@ def test_both_open_with_the_answer(study: Written) -> None:
         text = file.read_text()
         words = [
             "The answer",
-            "points of the study are measured",
+            "cases of the study are measured",
             "one: ADC resolution, bit: 4; ADC range: vector, with a loss of 0.00",
             "Recommended: ADC",
             "The headline: loss, points",
@@ -160,7 +160,7 @@ def test_where_it_comes_from_is_told(study: Written) -> None:
     text = study.html.read_text()
     for words in (
         "membench study small --out FOLDER --engine memtorch, then membench report FOLDER",
-        "20 to 100 images and 1 seed a point",
+        "20 to 100 images and 1 seed a case",
         "with 1 thread in each process",
         "One machine: system Linux x86_64",
         "One set of versions: python 3.11.7, torch 2.6.0.",

@@ -119,10 +119,10 @@ def test_points_that_are_missing_are_left_out_and_counted(tmp_path: Path) -> Non
     gone = next(point for point in study.sweeps[1].points if point.base == "two")
     (tmp_path / "records" / f"{gone.fingerprint}.json").unlink()
     words = write(tmp_path).words
-    assert f"{len(planned) - 1} of {len(planned)} points are measured" in words
+    assert f"{len(planned) - 1} of {len(planned)} cases are measured" in words
     assert gone.fingerprint not in set(table(collect(tmp_path))["fingerprint"])
     assert "not measured" in (tmp_path / "report.md").read_text()
-    assert f"Points missing: 1 of {len(planned)}." in (tmp_path / "report.md").read_text()
+    assert f"Cases missing: 1 of {len(planned)}." in (tmp_path / "report.md").read_text()
 
 
 def test_a_record_that_is_no_point_is_counted_and_not_shown(tmp_path: Path) -> None:
