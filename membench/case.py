@@ -14,15 +14,13 @@ from pydantic import Field, field_validator, model_validator
 from membench.devices import VTEAM, AnyDevice
 from membench.effect import Effects, Stage
 from membench.errors import InputError
-from membench.plain import Flag, Integer, NonNegative, Number, Plain, Positive, Proportion
+from membench.plain import Count, Flag, Integer, NonNegative, Number, Plain, Positive, Proportion
 from membench.storage import canonical_json, sha256
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
 DEFAULT_ENGINE = "vectorized"  # what executes a case unless told otherwise
 
 _STAGES = tuple(Stage)
-
-Count = Annotated[Integer, Field(ge=1)]
 
 
 class Scheme(StrEnum):

@@ -25,6 +25,7 @@ Integer = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False), AfterValidator(lambda value: value + 0.0)]  # -0.0 is 0.0
 Positive = Annotated[Number, Field(gt=0)]
 NonNegative = Annotated[Number, Field(ge=0)]
+Count = Annotated[Integer, Field(ge=1)]
 Proportion = Annotated[Number, Field(ge=0, le=1)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,14 +14,13 @@ from pydantic import Field
 from membench.case import Case
 from membench.declared import import_file
 from membench.errors import InputError, SuiteError, UnknownNameError
-from membench.plain import Flag, Integer, NonNegative, Plain
+from membench.plain import Count, Flag, Integer, NonNegative, Plain
 
 STUDIES = Path("benchmarks/studies")
 
 Value = int | float | str
 Kind = Literal["table", "curve", "map"]
 Cost = Literal["adc_energy", "max_input_voltage", "seconds_per_image"]
-Count = Annotated[Integer, Field(ge=1)]
 
 
 class Knob(Plain):
@@ -162,6 +162,10 @@ class Study:
         Raises:
             InputError: when a sweep gives a case that cannot be; names the sweep and its settings.
         """
+        return self._all_points
+
+    @functools.cached_property
+    def _all_points(self) -> tuple[Point, ...]:
         return tuple(
             point for sweep in self.sweeps for base, case in self.bases.items() for point in self._points(sweep, base, case)
         )

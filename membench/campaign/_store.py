@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,6 @@ import filelock
 
 from membench.errors import EnvironmentProblemError, FileFormatError, InputError
 from membench.record import Record, load, save
-from membench.storage import write_atomically
 from membench.study import StudyInfo
 
 
@@ -58,7 +56,7 @@ class RecordStore:
                 raise InputError(
                     f"{self.folder} holds the study {_said(there)}; this is {_said(info)}. Name another folder with --out, or remove it."
                 )
-        return write_atomically(file, json.dumps(info.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+        return save(info, file)
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
-from membench.plain import Integer, NonNegative, Plain, Positive, Proportion
+from membench.plain import Count, Integer, NonNegative, Plain, Positive, Proportion
 from membench.registry import Registry
 
 Factory = Callable[[int, tuple[int, int, int]], nn.Module]
@@ -34,7 +34,7 @@ class Recipe(Plain):
 
     later: ClassVar[Mapping[str, Any]] = {"precision": "float32"}
 
-    epochs: Annotated[Integer, Field(ge=1)]
+    epochs: Count
     batch_size: Annotated[Integer, Field(ge=2)] = 128
     max_lr: Positive = 0.1
     momentum: Proportion = 0.9

@@ -18,12 +18,10 @@ from membench.errors import FileFormatError, InputError
 from membench.models._base import Network, Recipe
 from membench.models._train import Progress, accuracy, steps_an_epoch, train
 from membench.models._weights import digest, weights_key
-from membench.plain import Integer, NonNegative, Number, Plain, Proportion
+from membench.plain import Count, Integer, NonNegative, Number, Plain, Proportion
 from membench.runtime import derive_seed
 from membench.statistics import mean_half_width
 from membench.storage import cache_dir, canonical_json, locked, readable_json, sha256, write_atomically
-
-Count = Annotated[Integer, Field(ge=1)]
 
 
 class Fold(Plain):

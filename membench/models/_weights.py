@@ -7,10 +7,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from safetensors.torch import save as to_safetensors
@@ -20,10 +19,9 @@ from membench.datasets import Dataset, Split, image_hashes
 from membench.errors import FileFormatError, InputError
 from membench.models._base import Network, Recipe
 from membench.models._train import Progress, accuracy, build, train
-from membench.plain import Integer, NonNegative, Plain, Proportion
+from membench.plain import Count, NonNegative, Plain, Proportion
 from membench.storage import cache_dir, canonical_json, locked, readable_json, sha256, write_atomically
 
-Count = Annotated[Integer, Field(ge=1)]
 SHIPPED = Path(__file__).parent / "weights"
 
 

@@ -25,10 +25,6 @@ class Collected:
     records: tuple[Record, ...]
     strangers: int = 0
 
-    def of(self, point: PointInfo) -> Record | None:
-        """The record of a point, or None where it is missing."""
-        return next((record for record in self.records if record.fingerprint == point.fingerprint), None)
-
     def placed(self, sweep: SweepInfo) -> Iterator[tuple[PointInfo, Record]]:
         """The points of a sweep that are there."""
         of = {record.fingerprint: record for record in self.records}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tabulate import tabulate
 
@@ -62,7 +62,6 @@ class Document:
     title: str
     sections: tuple[Section, ...]
     about: str = ""
-    notes: tuple[str, ...] = field(default=())
 
     @property
     def answer(self) -> Section:
@@ -109,7 +108,6 @@ def markdown(document: Document) -> str:
             lines += [escaped(sentence), ""]
         if section is document.answer:
             lines += [escaped(document.about), ""] if document.about else []
-            lines += [line for note in document.notes for line in (f"*{escaped(note)}*", "")]
     return "\n".join(lines)
 
 

@@ -64,9 +64,14 @@ def loss_axis(axes: Axes, bounds: Sequence[float], *, along: str = "y") -> None:
     (axes.set_yscale if along == "y" else axes.set_xscale)("symlog", linthresh=1.0, linscale=0.7)
     low, high = (1.3 * lowest if lowest < -1 else lowest - 0.25), 1.3 * highest
     limits(low, high)
-    ticks = [tick for tick in _TICKS if low <= tick <= high]
+    ticks = loss_ticks(low, high)
     axis.set_ticks(ticks, [str(tick) for tick in ticks])
     axis.set_ticks([], minor=True)
+
+
+def loss_ticks(low: float, high: float) -> list[int]:
+    """Where the logarithmic axis of the loss is labelled, in points."""
+    return [tick for tick in _TICKS if low <= tick <= high]
 
 
 def short(loss: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from membench.report.collected import Collected
-from membench.report.drawing import IDEAL_LABEL, Style, is_wide, loss_axis, loss_label, short, style, wrapped
+from membench.report.drawing import IDEAL_LABEL, Style, is_wide, loss_axis, loss_label, loss_ticks, short, style, wrapped
 from membench.report.tidy import said
 from membench.statistics import Interval
 from membench.study import Knob, SweepInfo, Value
@@ -96,7 +96,7 @@ def heat_map(sweep: SweepInfo, collected: Collected) -> Figure:
     bar.set_label(wrapped(loss_label(wide), 46), fontsize=8.5)
     bar.ax.tick_params(labelsize=8)
     if wide:
-        ticks = [tick for tick in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if lowest <= tick <= highest]
+        ticks = loss_ticks(lowest, highest)
         bar.set_ticks(ticks, labels=[str(tick) for tick in ticks])
         bar.ax.yaxis.set_ticks([], minor=True)
     name_axes(drawn, first.label, second.label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +182,3 @@ def _effects(record: Record) -> str:
 def spread(values: Sequence[int]) -> str:
     """One number, or a range where they differ."""
     return f"{min(values):,}" if min(values) == max(values) else f"{min(values):,} to {max(values):,}"
-
-
-def distinct(values: Iterator[str]) -> tuple[str, ...]:
-    """Each once, in order."""
-    return tuple(dict.fromkeys(values))
