@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from membench.case import DEFAULT_ENGINE, Case
 from membench.conversion import Clock, fabricate
 from membench.datasets import DATASETS, Split, balanced_order, image_hashes
-from membench.engines import ENGINES, Engine, Plan, reads_an_image
+from membench.engines import ENGINES, Engine, Plan
 from membench.errors import InputError
 from membench.measure.inference import Inference, infer
 from membench.measure.machine import provenance
@@ -67,7 +67,6 @@ def run_case(
     images, model = dataset.normalise(subset.images).to(place), trained.model.to(place)
     with pinned_threads(threads), full_precision(place), PeakMemory() as memory:
         plan = executor.plan(model, case.conversion, case.nonidealities, images[:2])
-        reads = reads_an_image(model, plan, images[:1])
         digital = _digital(model, images, case.batch_size)
         calibration = calibration_images(case, data, place)
         runs = [_run_seed(case, seed, executor, plan, model, images, calibration, digital, say) for seed in case.seeds]
@@ -78,8 +77,7 @@ def run_case(
         seeds=tuple(run.cost for run in runs),
         peak_memory=memory.bytes,
     )
-    layers = tuple(layer.replace(reads=reads[layer.name]) for layer in runs[0].layers)
-    return _record(case, engine, device, trained, subset, plan, layers, digital, runs, costs)
+    return _record(case, engine, device, trained, subset, plan, digital, runs, costs)
 
 
 def calibration_images(case: Case, data: Path | None, place: torch.device) -> Tensor | None:
@@ -150,7 +148,6 @@ def _record(
     trained: Trained,
     subset: Split,
     plan: Plan,
-    layers: tuple[LayerInfo, ...],
     digital: Inference,
     runs: Sequence[_SeedRun],
     costs: Costs,
@@ -171,7 +168,7 @@ def _record(
             digital_predictions=digital.predictions,
             digital_batch_power=digital.power,
             seeds=tuple(run.result for run in runs),
-            layers=layers,
+            layers=runs[0].layers,
             digital_layers=plan.digital,
         ),
         costs=costs,

@@ -213,3 +213,10 @@ def test_a_gpu_gives_the_same_record_but_for_rounding() -> None:
 def test_the_number_of_threads_does_not_move_a_tiled_record(threads: int) -> None:
     case = make_case(conversion=Conversion(tile_shape=(16, 8), adc=ADC(bits=8)), nonidealities=VARIED)
     assert measured(run_case(case, threads=threads)) == measured(run_case(case, threads=1))
+
+
+@pytest.mark.parametrize("engine", ["vectorized", "memtorch"])
+def test_layers_say_how_many_vectors_an_image_puts_through_them(engine: str) -> None:
+    """A convolution of stride 4 on 28 x 28 pixels has 7 x 7 outputs a channel; a fully connected layer has one vector."""
+    measured = run_case(make_case(images=2), engine).measured
+    assert [(layer.kind, layer.reads) for layer in measured.layers] == [("Conv2d", 49), ("Linear", 1)]

@@ -1,7 +1,7 @@
 """Engines: how a converted network is executed. One file each, behind one small protocol that knows nothing of MemTorch."""
 
 from membench.engines._base import ENGINES, Converted, Engine, Problem
-from membench.engines._layers import Plan, PlannedLayer, evaluated, layer_at, observed, reads_an_image
+from membench.engines._layers import Plan, PlannedLayer, evaluated, layer_at, observed
 
 __all__ = [
     "ENGINES",
@@ -13,5 +13,4 @@ __all__ = [
     "evaluated",
     "layer_at",
     "observed",
-    "reads_an_image",
 ]

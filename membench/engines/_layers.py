@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,11 +41,18 @@ def with_layer(network: nn.Module, planned: PlannedLayer, layer: nn.Module) -> n
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """A layer that will be converted; `aliases` are all names under which the network holds this very module."""
+    """A layer that will be converted.
+
+    Attributes:
+        aliases: all names under which the network holds this very module.
+        reads: vectors that one image puts through it: its outputs over its output channels or features; None where no sample
+            was looked at.
+    """
 
     name: str
     module: nn.Module
     aliases: tuple[str, ...]
+    reads: int | None = None
 
     @property
     def kind(self) -> str:
@@ -114,7 +122,7 @@ def examine(model: nn.Module, conversion: Conversion, sample: Tensor | None, ref
     if not layers:
         faults.append("no layer would be converted at all")
     if not faults and sample is not None:
-        faults = _unfit_inputs(model, layers, sample)
+        layers = _passed(model, layers, sample, faults)
     if faults:
         raise UnsupportedError(
             "This network cannot be converted as declared:\n  "
@@ -155,20 +163,6 @@ def evaluated(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def reads_an_image(model: nn.Module, plan: Plan, images: Tensor) -> dict[str, int]:
-    """How many vectors one image puts through each planned layer: its outputs over its output channels or features.
-
-    Args:
-        images: any, shape (n, channels, height, width).
-    """
-    with observed({layer.name: layer.module for layer in plan.layers}) as seen, torch.inference_mode(), evaluated(model):
-        model(images)
-    return {
-        layer.name: sum(output.numel() for _, output in seen[layer.name]) // (layer.weight.shape[0] * len(images))
-        for layer in plan.layers
-    }
-
-
 def _unfit_weight(module: nn.Module, own: Mapping[str, Tensor]) -> str | None:
     weight = own.get("weight")
     if weight is None:
@@ -182,16 +176,20 @@ def _unfit_weight(module: nn.Module, own: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def _unfit_inputs(model: nn.Module, layers: list[PlannedLayer], sample: Tensor) -> list[str]:
-    """Faults seen when `sample` goes through the digital network: layers never passed, or inputs of another shape."""
-    modules = {layer.name: layer.module for layer in layers}
-    with observed(modules) as seen, torch.inference_mode(), evaluated(model):
+def _passed(model: nn.Module, layers: list[PlannedLayer], sample: Tensor, faults: list[str]) -> list[PlannedLayer]:
+    """The layers with how often an image goes through each, seen when `sample` goes through the digital network.
+
+    Adds to `faults` those that are never passed, or with inputs of another shape.
+    """
+    with observed({layer.name: layer.module for layer in layers}) as seen, torch.inference_mode(), evaluated(model):
         model(sample)
-    faults = []
+    found = []
     for layer in layers:
         dimensions, words = _INPUTS[type(layer.module)]
         if not seen[layer.name]:
             faults.append(f"{layer.name} ({layer.kind}): the network never calls it, so its crossbars would take no part")
         elif (passed := seen[layer.name][-1][0]).ndim != dimensions:
             faults.append(f"{layer.name} ({layer.kind}): its input has shape {tuple(passed.shape)}; {words} is needed")
-    return faults
+        outputs = sum(output.numel() for _, output in seen[layer.name])
+        found.append(dataclasses.replace(layer, reads=outputs // (layer.weight.shape[0] * len(sample))))
+    return found

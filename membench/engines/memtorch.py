@@ -166,6 +166,7 @@ def _describe(planned: PlannedLayer, layer: Any, conversion: Conversion) -> Laye
         crossbars=len(layer.crossbars),
         tiles=tiles,
         devices=sum(crossbar.devices.size for crossbar in layer.crossbars),
+        reads=planned.reads,
     )
 
 

@@ -151,6 +151,7 @@ def _describe(planned: PlannedLayer, layer: MemristiveLayer) -> LayerInfo:
         crossbars=layer.crossbars,
         tiles=None if layer.tiling.tile_shape is None else math.prod(layer.tiling.counts),
         devices=layer.conductance.numel(),
+        reads=planned.reads,
     )
 
 
