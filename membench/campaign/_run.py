@@ -183,12 +183,14 @@ def prepare(
     for base in {_setup(case): case for case in cases}.values():
         dataset = DATASETS.get(base.dataset)
         test = dataset.load("test", data)
+        alike = [case for case in cases if _setup(case) == _setup(base)]
+        for case in alike:  # before a network is trained for it
+            if case.images > len(test):
+                raise InputError(f"{case.description}: {case.images} images are asked for; {dataset.name} has {len(test)}.")
         trained = obtain(NETWORKS.get(base.network), dataset, root=data, progress=progress)
         weights[_setup(base)] = trained.card.sha256
         sample = dataset.normalise(test.images[:2])
-        for case in (case for case in cases if _setup(case) == _setup(base)):
-            if case.images > len(test):
-                raise InputError(f"{case.description}: {case.images} images are asked for; {dataset.name} has {len(test)}.")
+        for case in alike:
             executor.plan(trained.model, case.conversion, case.nonidealities, sample)
     store = RecordStore(folder)
     missing = tuple(case for case in cases if store.get(case.fingerprint, engine, weights[_setup(case)]) is None)
