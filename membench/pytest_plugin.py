@@ -2,17 +2,18 @@
 
 Two fixtures, one option prefix. A test that takes `membench_case` runs once for each declared case; `membench_gate` measures
 the case, judges it, and fails or skips the test. In the end: a table, the reasons, a report, and an exit code other than 0
-when any verdict is not green.
+when any verdict is not green. With `--membench-gate` every declared case owes an outcome, however the tests were chosen.
 """
 
 from __future__ import annotations
 
-import json
-import re
+import datetime
+import os
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,26 @@ from membench.errors import MembenchError
 from membench.suite import Suite, load_suite
 
 if TYPE_CHECKING:
+    from membench.grace import KnownFailure
     from membench.outcome import Outcome
+    from membench.report.github import Place
 
 HEARTBEAT_S = 20.0
+SELECTED = "membench_selected"  # what a worker of xdist tells at its end
+NOT_SELECTED = (
+    "the case is declared, and no test ran it (-k, -m, --deselect, a path, or no test takes membench_case); with --membench-gate only "
+    "--membench-case narrows the choice"
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("membench", "accuracy on memristive hardware")
+    group.addoption(
+        "--membench-gate",
+        action="store_true",
+        help="for CI: every declared case must be measured and green, however tests are chosen (-k, -m, paths); and every baseline "
+        "must have a case. Only --membench-case narrows it",
+    )
     group.addoption(
         "--membench-engine",
         default=DEFAULT_ENGINE,
@@ -71,7 +85,15 @@ def pytest_configure(config: pytest.Config) -> None:
         value = config.getoption(f"membench_{option}")
         if value is not None and value < 1:
             raise pytest.UsageError(f"--membench-{option} must be 1 or more, not {value}")
-    config.pluginmanager.register(Gate(config), "membench-gate")
+    gate = Gate(config)
+    if gate.strict:
+        if config.option.collectonly:
+            raise pytest.UsageError(
+                "--membench-gate and --collect-only exclude each other: the gate would be open, and nothing measured"
+            )
+        gate.cases()  # a suite that cannot be read is refused before any test runs
+        _ = gate.known
+    config.pluginmanager.register(gate, "membench-gate")
 
 
 @pytest.fixture
@@ -90,11 +112,14 @@ def membench_gate(request: pytest.FixtureRequest) -> Callable[[Case], None]:
         from membench.verdict import Status
 
         outcome = gate.run(case)
-        request.node.membench_outcome = outcome
+        request.node.membench_outcomes = [*getattr(request.node, "membench_outcomes", []), outcome]
         if outcome.verdict.status is Status.SKIPPED:
             pytest.skip(outcome.verdict.reason)
+        said = f"{outcome.verdict.status}: {outcome.verdict.reason}"
+        if outcome.excused:
+            pytest.xfail(f"{said}; {outcome.excused}")
         if not outcome.verdict.green:
-            pytest.fail(f"{outcome.verdict.status}: {outcome.verdict.reason}", pytrace=False)
+            pytest.fail(said, pytrace=False)
 
     return check
 
@@ -121,15 +146,16 @@ def membench_parity(request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 
 class Gate:
-    """One pytest session: which cases are expected, and what became of them."""
+    """One pytest session: which cases owe an outcome, and what became of them."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.engine: str = config.getoption("membench_engine")
-        self.expected: list[str] = []
+        self.strict: bool = config.getoption("membench_gate")
+        self.selected: list[str] = []
         self.outcomes: dict[str, Outcome] = {}
         self.problem = ""
-        self._suite: Suite | None = None
+        self.closed = False
 
     @property
     def folders(self) -> list[Path]:
@@ -137,13 +163,27 @@ class Gate:
         return self.config.getini("membench_cases") or [self.config.rootpath / "benchmarks" / "cases"]
 
     @property
+    def baselines(self) -> Path:
+        """Where baselines are kept."""
+        folder: Path = self.config.rootpath / self.config.getini("membench_baselines")
+        return folder
+
+    @cached_property
     def suite(self) -> Suite:
-        if self._suite is None:
-            try:
-                self._suite = load_suite(self.folders)
-            except MembenchError as error:
-                raise pytest.UsageError(str(error)) from error
-        return self._suite
+        try:
+            return load_suite(self.folders)
+        except MembenchError as error:
+            raise pytest.UsageError(str(error)) from error
+
+    @cached_property
+    def known(self) -> tuple[KnownFailure, ...]:
+        """Failures that are let through for a while."""
+        from membench.grace import FILE, load_known_failures
+
+        try:
+            return load_known_failures(self.baselines / FILE, [case.name for case in self.suite], _today())
+        except MembenchError as error:
+            raise pytest.UsageError(str(error)) from error
 
     def cases(self) -> list[Case]:
         """The declared cases, narrowed by --membench-case, --membench-images and --membench-seeds."""
@@ -158,18 +198,19 @@ class Gate:
     def run(self, case: Case) -> Outcome:
         from membench.baselines import BaselineStore
         from membench.gate import run_and_judge
+        from membench.grace import with_grace
 
-        store = BaselineStore(self.config.rootpath / self.config.getini("membench_baselines"))
         with self.progress(case.name) as progress:
-            return run_and_judge(
+            outcome = run_and_judge(
                 case,
                 self.engine,
-                store,
+                BaselineStore(self.baselines),
                 threads=self.config.getoption("membench_threads"),
                 device=self.config.getoption("membench_device"),
                 progress=progress,
                 explain_failure=not self.config.getoption("membench_no_explain"),
             )
+        return with_grace(outcome, self.known, _today())
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "membench_case" in metafunc.fixturenames:
@@ -177,82 +218,150 @@ class Gate:
             metafunc.parametrize("membench_case", cases, indirect=True, ids=[case.name for case in cases])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Remember which cases were selected: each owes an outcome."""
-        self._expect([item.nodeid for item in session.items if "membench_case" in getattr(item, "fixturenames", ())])
+        """Remember which cases were selected."""
+        for item in session.items:
+            if isinstance(item, pytest.Function) and "membench_case" in item.fixturenames:
+                case: Case = item.callspec.params["membench_case"]  # type: ignore[assignment]
+                self._select([case.name])
+
+    def _select(self, names: Sequence[str]) -> None:
+        self.selected += [name for name in names if name not in self.selected]
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: list[str]) -> None:
-        """With xdist, the workers collect and this process only counts. In a project without cases it keeps out of the way."""
-        if all(folder.is_dir() for folder in self.folders):
-            self._expect(ids)
-
-    def _expect(self, ids: list[str]) -> None:
-        for nodeid in ids:
-            found = re.search(r"\[([^\]]+)\]$", nodeid)
-            if found and found[1] not in self.expected and found[1] in {case.name for case in self.suite}:
-                self.expected.append(found[1])
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """With xdist, the workers collect; each tells at its end what it had selected."""
+        self._select(getattr(node, "workeroutput", {}).get(SELECTED, []))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:
         report: Any = yield
-        outcome: Outcome | None = getattr(item, "membench_outcome", None)
-        if report.when == "call" and outcome is not None:
-            report.membench = _packed(outcome)  # plain data, so that xdist carries it to the controller
+        outcomes: list[Outcome] = getattr(item, "membench_outcomes", [])
+        if report.when == "call" and outcomes:
+            report.membench = [
+                outcome.packed() for outcome in outcomes
+            ]  # plain data, so that xdist carries it to the controller
+            for outcome in outcomes:
+                report.user_properties += outcome.properties()
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        packed = getattr(report, "membench", None)
-        if packed is not None:
-            outcome = _unpacked(packed)
-            self.outcomes[outcome.name] = outcome
+        from membench.outcome import Outcome, worse
 
-    def all_outcomes(self) -> list[Outcome]:
-        """In the order of the suite, with an ERROR for each case that owes an outcome."""
-        from membench.outcome import unaccounted
+        for packed in getattr(report, "membench", []):
+            outcome = Outcome.unpacked(packed)
+            self.outcomes[outcome.name] = worse(self.outcomes.get(outcome.name, outcome), outcome)
 
-        every = [*self.outcomes.values(), *unaccounted(self.expected, list(self.outcomes.values()), self.engine)]
-        return sorted(every, key=lambda outcome: self.expected.index(outcome.name) if outcome.name in self.expected else -1)
+    def absent(self) -> list[Outcome]:
+        """An ERROR for each case that owes an outcome and gave none, and with --membench-gate for each baseline without a case."""
+        from membench.baselines import BaselineStore
+        from membench.outcome import NEVER_RUN, unaccounted, undeclared
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if not self.expected or hasattr(self.config, "workerinput") or self.config.option.collectonly:
-            return
-        from membench.outcome import gate_failures
-        from membench.report import write_report
+        owed = dict.fromkeys(self.selected, NEVER_RUN)
+        lost: list[Outcome] = []
+        if self.strict:
+            owed |= {case.name: NOT_SELECTED for case in self.cases() if case.name not in owed}
+            if not self.config.getoption("membench_case"):
+                lost = undeclared(
+                    BaselineStore(self.baselines).cases(self.engine), [case.name for case in self.suite], self.engine
+                )
+        return [*unaccounted(owed, list(self.outcomes.values()), self.engine), *lost]
 
-        outcomes = self.all_outcomes()
-        bad = gate_failures(outcomes, self.config.getoption("membench_allow_skip"))
-        folder: Path | None = self.config.getoption("membench_report")
-        if folder is not None:
-            try:
-                write_report(folder, outcomes, self.engine)
-            except MembenchError as error:
-                self.problem = f"The report could not be written: {error}"
-        if (bad or self.problem) and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        """Around all others: what is absent is reported before JUnit's file is written, and no other plugin opens the gate again."""
+        if hasattr(self.config, "workerinput"):
+            self.config.workeroutput[SELECTED] = self.selected  # type: ignore[attr-defined]
+        elif not self.config.option.collectonly:
+            self._settle(session)
+        yield
+        if self.closed and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.expected or self.config.option.collectonly:
+    def _settle(self, session: pytest.Session) -> None:
+        from membench.report import write_report
+        from membench.report.github import add_to_summary
+        from membench.report.markdown import markdown
+
+        for outcome in self.absent():
+            self.outcomes[outcome.name] = outcome
+            self._fail(outcome)
+        if not self.outcomes:
             return
+        order = {case.name: place for place, case in enumerate(self.suite)}
+        self.outcomes = dict(sorted(self.outcomes.items(), key=lambda item: order.get(item[0], len(order))))
+        outcomes = list(self.outcomes.values())
+        folder: Path | None = self.config.getoption("membench_report")
+        summary = os.environ.get("GITHUB_STEP_SUMMARY") if self.strict else None
+        try:
+            if folder is not None:
+                write_report(folder, outcomes, self.engine)
+            if summary:
+                add_to_summary(Path(summary), markdown(outcomes, self.engine))
+        except MembenchError as error:
+            self.problem = f"The report could not be written: {error}"
+        self.closed = bool(self.failures() or self.problem)
+
+    def failures(self) -> list[Outcome]:
+        """What closes the gate."""
         from membench.outcome import gate_failures
+
+        return gate_failures(list(self.outcomes.values()), self.config.getoption("membench_allow_skip"))
+
+    def place(self, name: str) -> Place:
+        """Where a case is declared; its baseline, where it is not."""
+        from membench.baselines import BaselineStore
+        from membench.report.github import Place
+
+        declared = self.suite.declared_as(name)
+        file = declared.file if declared else BaselineStore(self.baselines).path(self.engine, name)
+        root = self.config.rootpath
+        return Place(
+            file.relative_to(root).as_posix() if file.is_relative_to(root) else str(file), declared.line if declared else 1
+        )
+
+    def _fail(self, outcome: Outcome) -> None:
+        """A failed test for a case of which nothing came, so that it is in JUnit's file and among the failures."""
+        place = self.place(outcome.name)
+        report = pytest.TestReport(
+            nodeid=f"{place.file}::{outcome.name}",
+            location=(place.file, place.line, outcome.name),
+            keywords={},
+            outcome="failed",
+            longrepr=f"{outcome.verdict.status}: {outcome.verdict.reason}",
+            when="call",
+            user_properties=outcome.properties(),
+        )
+        self.config.hook.pytest_runtest_logreport(report=report)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.outcomes:
+            return
+        from membench.report.github import annotate
         from membench.report.table import reasons, table
 
-        outcomes = self.all_outcomes()
+        outcomes = list(self.outcomes.values())
         say = terminalreporter
         say.section(f"membench: {len(outcomes)} cases on engine {self.engine}")
         say.write_line(table(outcomes))
         say.write_line("")
         for line in reasons(outcomes):
             say.write_line(line, red=True)
-        bad = gate_failures(outcomes, self.config.getoption("membench_allow_skip"))
+        bad = self.failures()
         if self.problem:
             say.write_line(self.problem, red=True)
         if bad:
             say.write_line(f"The gate is closed: {len(bad)} of {len(outcomes)} cases are not green.", red=True, bold=True)
         elif not self.problem:
-            skipped = sum(not outcome.verdict.green for outcome in outcomes)
-            note = f" ({skipped} skipped, as --membench-allow-skip allows)" if skipped else ""
-            say.write_line(f"The gate is open: {len(outcomes) - skipped} cases are green{note}.", green=True, bold=True)
+            excused = sum(bool(outcome.excused) for outcome in outcomes)
+            skipped = sum(not outcome.verdict.green for outcome in outcomes) - excused
+            notes = [f"{skipped} skipped, as --membench-allow-skip allows"] if skipped else []
+            notes += [f"{excused} known failures let through"] if excused else []
+            note = f" ({'; '.join(notes)})" if notes else ""
+            green = len(outcomes) - skipped - excused
+            say.write_line(f"The gate is open: {green} cases are green{note}.", green=True, bold=True)
+        if self.strict and os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in annotate(outcomes, {outcome.name: self.place(outcome.name) for outcome in outcomes}):
+                say.write_line(line)
 
     @contextmanager
     def progress(self, name: str) -> Iterator[Callable[[str, int, int], None] | None]:
@@ -282,29 +391,5 @@ class Gate:
                     print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def _packed(outcome: Outcome) -> str:
-    return json.dumps(
-        {
-            "name": outcome.name,
-            "engine": outcome.engine,
-            "status": str(outcome.verdict.status),
-            "reason": outcome.verdict.reason,
-            "record": outcome.record.model_dump_json() if outcome.record else None,
-            "baseline": outcome.baseline.model_dump_json() if outcome.baseline else None,
-        }
-    )
-
-
-def _unpacked(packed: str) -> Outcome:
-    from membench.outcome import Outcome
-    from membench.record import Baseline, Record
-    from membench.verdict import Status, Verdict
-
-    content = json.loads(packed)
-    return Outcome(
-        name=content["name"],
-        engine=content["engine"],
-        verdict=Verdict(Status(content["status"]), content["reason"]),
-        record=Record.from_json(content["record"], "a worker's record") if content["record"] else None,
-        baseline=Baseline.from_json(content["baseline"], "a worker's baseline") if content["baseline"] else None,
-    )
+def _today() -> datetime.date:
+    return datetime.datetime.now(datetime.UTC).date()

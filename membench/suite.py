@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,21 @@ class Declared:
     case: Case
     file: Path
 
+    @property
+    def line(self) -> int:
+        """Where the file speaks of the case, from 1: its name, else the longest text that its name ends with, else CASES."""
+        return _line(self.file.read_text(encoding="utf-8"), self.case.name)
+
+
+def _line(source: str, name: str) -> int:
+    nodes = list(ast.walk(ast.parse(source)))
+    texts = [(node.value, node.lineno) for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    ends = [(len(text), line) for text, line in texts if len(text) > 1 and name.endswith(text)]
+    if ends:
+        return max(ends)[1]
+    assigned = (node for node in nodes if isinstance(node, ast.Assign | ast.AnnAssign))
+    return next((node.lineno for node in assigned if "CASES" in ast.unparse(node).split("=")[0]), 1)
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -31,11 +47,14 @@ class Suite:
     def __len__(self) -> int:
         return len(self.declared)
 
+    def declared_as(self, name: str) -> Declared | None:
+        """The case of that name with its file, or None."""
+        return next((item for item in self.declared if item.case.name == name), None)
+
     def get(self, name: str) -> Case:
         """The case of that name."""
-        for case in self:
-            if case.name == name:
-                return case
+        if found := self.declared_as(name):
+            return found.case
         raise UnknownNameError(f"There is no case {name!r}. Declared: {', '.join(case.name for case in self)}.")
 
 

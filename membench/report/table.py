@@ -26,7 +26,7 @@ def row(outcome: Outcome) -> tuple[str, ...]:
     record, baseline = outcome.record, outcome.baseline
     accepted = f"{baseline.record.measured.loss.estimate:.2f}" if baseline else "-"
     if record is None:
-        return (outcome.name, "-", "-", "-", accepted, "-", "-", "-", str(outcome.verdict.status))
+        return (outcome.name, "-", "-", "-", accepted, "-", "-", "-", _verdict(outcome))
     measured, costs = record.measured, record.costs
     loss = measured.loss
     return (
@@ -38,8 +38,12 @@ def row(outcome: Outcome) -> tuple[str, ...]:
         f"{measured.logit_error:.2g}",
         f"{costs.seconds_per_image:.2g}",
         f"{costs.ratio:.3g}",
-        str(outcome.verdict.status),
+        _verdict(outcome),
     )
+
+
+def _verdict(outcome: Outcome) -> str:
+    return f"{outcome.verdict.status}{' (known)' if outcome.excused else ''}"
 
 
 def table(outcomes: Sequence[Outcome], style: str = "simple") -> str:
@@ -53,7 +57,7 @@ def table(outcomes: Sequence[Outcome], style: str = "simple") -> str:
 def reasons(outcomes: Sequence[Outcome]) -> list[str]:
     """A line for each case that is not green: what is wrong and what to do."""
     return [
-        f"{outcome.verdict.status} {outcome.name}: {outcome.verdict.reason}"
+        f"{_verdict(outcome)} {outcome.name}: {outcome.verdict.reason}{f'; {outcome.excused}' if outcome.excused else ''}"
         for outcome in outcomes
         if not outcome.verdict.green
     ]

@@ -201,7 +201,7 @@ def test_the_digital_engine_has_its_own_baselines(pytester: pytest.Pytester, cas
 def test_stop_at_the_first_failure(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
     declare(pytester.path, *pair)
     result = gate(pytester, "-x")
-    result.assert_outcomes(failed=1)
+    result.assert_outcomes(failed=2)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*two*ERROR*", "*ERROR two: the case was declared and gave no record*"])
 
