@@ -75,7 +75,7 @@ def load_known_failures(file: Path, declared: Collection[str], today: datetime.d
     found: list[KnownFailure] = []
     for number, entry in enumerate(entries, 1):
         where = f"{file}, entry {number}"
-        if isinstance(entry.get("max_loss_points"), int):
+        if type(entry.get("max_loss_points")) is int:
             entry["max_loss_points"] = float(entry["max_loss_points"])  # TOML's 14 is an integer
         try:
             known = KnownFailure(**entry)

@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,6 +93,10 @@ def pytest_configure(config: pytest.Config) -> None:
             )
         gate.cases()  # a suite that cannot be read is refused before any test runs
         _ = gate.known
+        if gate.report is not None and not hasattr(config, "workerinput"):
+            # a process that ends early leaves no summary, not an earlier run's
+            with suppress(OSError):
+                (gate.report / "summary.md").unlink(missing_ok=True)
     config.pluginmanager.register(gate, "membench-gate")
 
 
@@ -113,6 +117,7 @@ def membench_gate(request: pytest.FixtureRequest) -> Callable[[Case], None]:
 
         outcome = gate.run(case)
         request.node.membench_outcomes = [*getattr(request.node, "membench_outcomes", []), outcome]
+        request.node.user_properties += outcome.properties()
         if outcome.verdict.status is Status.SKIPPED:
             pytest.skip(outcome.verdict.reason)
         said = f"{outcome.verdict.status}: {outcome.verdict.reason}"
@@ -152,6 +157,7 @@ class Gate:
         self.config = config
         self.engine: str = config.getoption("membench_engine")
         self.strict: bool = config.getoption("membench_gate")
+        self.report: Path | None = config.getoption("membench_report")
         self.selected: list[str] = []
         self.outcomes: dict[str, Outcome] = {}
         self.problem = ""
@@ -240,8 +246,6 @@ class Gate:
             report.membench = [
                 outcome.packed() for outcome in outcomes
             ]  # plain data, so that xdist carries it to the controller
-            for outcome in outcomes:
-                report.user_properties += outcome.properties()
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -290,11 +294,10 @@ class Gate:
         order = {case.name: place for place, case in enumerate(self.suite)}
         self.outcomes = dict(sorted(self.outcomes.items(), key=lambda item: order.get(item[0], len(order))))
         outcomes = list(self.outcomes.values())
-        folder: Path | None = self.config.getoption("membench_report")
         summary = os.environ.get("GITHUB_STEP_SUMMARY") if self.strict else None
         try:
-            if folder is not None:
-                write_report(folder, outcomes, self.engine)
+            if self.report is not None:
+                write_report(self.report, outcomes, self.engine)
             if summary:
                 add_to_summary(Path(summary), markdown(outcomes, self.engine))
         except MembenchError as error:
@@ -329,7 +332,6 @@ class Gate:
             outcome="failed",
             longrepr=f"{outcome.verdict.status}: {outcome.verdict.reason}",
             when="call",
-            user_properties=outcome.properties(),
         )
         self.config.hook.pytest_runtest_logreport(report=report)
 

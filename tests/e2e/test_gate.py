@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from conftest import make_case
@@ -252,3 +254,64 @@ def test_a_record_kept_in_a_report_can_be_loaded_and_saved_again(pytester: pytes
     file = pytester.path / "out/records/vectorized/small.json"
     again = save(load(Record, file), pytester.path / "again.json")
     assert again.read_bytes() == file.read_bytes()
+
+
+def test_what_is_absent_is_in_junit_and_annotated_at_its_declaration(
+    pytester: pytest.Pytester, pair: tuple[Case, Case], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    declare(pytester.path, *pair)
+    accept(pytester.path, *pair)
+    result = gate(pytester, "--membench-gate", "-k", "one", "--junitxml=junit.xml")
+    assert (result.ret, verdicts(result)) == (1, {"one": "PASS", "two": "ERROR"})
+    result.stdout.fnmatch_lines(["::error file=benchmarks/cases/mine.py,line=?,title=ERROR%3A two::*"])
+    tests = {test.get("name"): test for test in ElementTree.parse(pytester.path / "junit.xml").iter("testcase")}
+    assert set(tests) == {"test_accuracy[one]", "two"}
+    assert "no test ran it" in str(tests["two"].find("failure").get("message"))  # type: ignore[union-attr]
+    told = {item.get("name"): item.get("value") for item in tests["test_accuracy[one]"].iter("property")}
+    assert told == {
+        "membench_verdict": "PASS",
+        "membench_loss_points": "0.0000",
+        "membench_fingerprint": pair[0].fingerprint,
+    }
+    assert "ERROR" in (tmp_path / "summary.md").read_text()
+
+
+def test_without_the_gate_nothing_is_written_for_github(
+    pytester: pytest.Pytester, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    declare(pytester.path, case)
+    assert gate(pytester).ret == 1
+    assert not (tmp_path / "summary.md").exists()
+
+
+def test_a_known_failure_is_let_through_and_shown(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
+    broken = pair[0].replace(nonidealities=(DeviceFaults(hrs_proportion=1.0),))
+    declare(pytester.path, broken, pair[1])
+    accept(pytester.path, pair[1])
+    day = datetime.datetime.now(datetime.UTC).date()
+    (pytester.path / "baselines/known-failures.toml").write_text(
+        f'[[known]]\ncase = "one"\nmax_loss_points = 100\nexpires = {day}\nreason = "All devices are stuck"\n'
+    )
+    result = gate(pytester, "--membench-gate")
+    result.assert_outcomes(passed=1, xfailed=1)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(
+        [
+            "*OVER_THRESHOLD (known) one:*; known until * All devices are stuck",
+            "*The gate is open: 1 cases are green (1 known failures let through).*",
+        ]
+    )
+
+
+def test_a_test_that_is_named_like_a_case_owes_nothing(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
+    declare(pytester.path, *pair, conftest=TINY)
+    accept(pytester.path, *pair)
+    (pytester.path / "benchmarks/test_other.py").write_text(
+        "import pytest\n\n@pytest.mark.parametrize('name', ['two'])\ndef test_other(name):\n    assert name\n"
+    )
+    result = pytester.runpytest_subprocess("benchmarks", "-n", "1", "-k", "one or other", timeout=300)
+    assert (result.ret, verdicts(result)) == (0, {"one": "PASS"})
