@@ -164,7 +164,6 @@ class Report:
         benchmark.extra_info.update(
             what=what, ratio=measured, goal=goal, met=met, threads=self.threads, batch=BATCH, **information
         )
-        benchmark.extra_info.update(provenance().model_dump(mode="json"))
         if not met:
             pytest.fail(f"{what}: {told}; the goal is {goal}", pytrace=False)
 

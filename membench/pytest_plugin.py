@@ -224,9 +224,9 @@ class Gate:
             metafunc.parametrize("membench_case", cases, indirect=True, ids=[case.name for case in cases])
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Remember which cases were selected."""
+        """Remember which cases were selected. A test that takes a case to time it owes no verdict."""
         for item in session.items:
-            if isinstance(item, pytest.Function) and "membench_case" in item.fixturenames:
+            if isinstance(item, pytest.Function) and {"membench_case", "membench_gate"} <= set(item.fixturenames):
                 case: Case = item.callspec.params["membench_case"]  # type: ignore[assignment]
                 self._select([case.name])
 
@@ -237,6 +237,21 @@ class Gate:
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """With xdist, the workers collect; each tells at its end what it had selected."""
         self._select(getattr(node, "workeroutput", {}).get(SELECTED, []))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_benchmark_update_machine_info(self, machine_info: dict[str, Any]) -> None:
+        """pytest-benchmark's JSON tells versions and machine as records do, so that its comparison warns where they differ."""
+        if "torch" in sys.modules:  # else nothing of membench was timed
+            from membench.measure.machine import provenance
+
+            machine_info["membench"] = provenance().model_dump(mode="json", exclude={"created"})
+
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
+        """A test that times a declared case tells which, in pytest-benchmark's JSON."""
+        if isinstance(item, pytest.Function) and {"benchmark", "membench_case"} <= set(item.funcargs):
+            case: Any = item.funcargs["membench_case"]
+            benchmark: Any = item.funcargs["benchmark"]
+            benchmark.extra_info.update(case=case.name, fingerprint=case.fingerprint)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, Any, Any]:

@@ -183,7 +183,7 @@ def _(r: Repository) -> None:
 # ---- what the gate's test does
 
 
-@way("a test takes the case and does not measure it", "ERROR one: the case was declared and gave no record")
+@way("a test takes the case and does not measure it", "ERROR one: the case is declared, and no test ran it")
 def _(r: Repository) -> None:
     r.gate_test("def test_accuracy(membench_case):\n    assert membench_case.name\n")
 
@@ -222,6 +222,11 @@ def _(r: Repository) -> None:
     r.conftest(
         "import pytest\ndef pytest_collection_modifyitems(items):\n    [i.add_marker(pytest.mark.xfail) for i in items]\n"
     )
+
+
+@way("a test asks for the gate and does not call it", "ERROR one: the case was declared and gave no record")
+def _(r: Repository) -> None:
+    r.gate_test("def test_accuracy(membench_case, membench_gate):\n    assert membench_case.name\n")
 
 
 @way("a plugin drops tests", "ERROR one: the case was declared and gave no record")
