@@ -59,7 +59,7 @@ def candidates_of(rows: pd.DataFrame, advice: Recommendation) -> pd.DataFrame:
     """Those of a sweep's rows that the recommendation looks at, and whose cost is known."""
     kept = rows[rows[advice.cost].notna()]
     for name, value in advice.where.items():
-        kept = kept[kept[knob_column(name)] == value]
+        kept = kept[kept[knob_column(name)].map(said) == said(value)]  # text where another sweep has words under this name
     return kept
 
 

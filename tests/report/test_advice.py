@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from studies import write_study
 
-from membench.report.advice import Choice, along, choice_said, choices, choose, excess, front
+from membench.report.advice import Choice, along, candidates_of, choice_said, choices, choose, excess, front
 from membench.report.collected import collect
 from membench.report.tidy import table
 from membench.statistics import Interval
@@ -49,6 +49,15 @@ def test_a_recommendation_looks_only_at_the_points_it_names() -> None:
     assert choose(frame, ADVICE.replace(where={"scale": "undone"})) == 1
     assert choose(frame, ADVICE.replace(where={"scale": "kept"})) == 0
     assert choose(frame[:1], ADVICE.replace(where={"scale": "undone"})) is None
+
+
+@pytest.mark.parametrize("bits", [[2, 4, 8], [2.0, 4.0, 8.0], ["2", "4", "8"]])
+def test_a_value_is_named_as_the_study_declares_it_whatever_the_column_holds(bits: list[object]) -> None:
+    """A knob's column is text where another sweep has words under the same name."""
+    frame = rows((2, 0.1, 0.4), (4, 0.5, 0.9), (8, 0.2, 0.3)).assign(bits=bits)
+    for value in (4, 4.0, "4"):
+        assert choose(frame, ADVICE.replace(where={"bits": value})) == 1
+        assert len(candidates_of(frame, ADVICE.replace(where={"bits": value}))) == 1
 
 
 def test_a_study_names_a_setting_for_each_base(tmp_path: Path) -> None:
