@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import make_case
 
 from membench.errors import SuiteError, UnknownNameError
-from membench.suite import load_suite
+from membench.suite import Declared, load_suite
 
 HEAD = """
 from membench import Case, Conversion, Thresholds
@@ -169,3 +170,21 @@ def test_two_cases_of_one_name_in_one_file_are_refused(tmp_path: Path) -> None:
 def test_a_folder_named_twice_is_read_once(tmp_path: Path) -> None:
     declare(tmp_path, "a.py", "one")
     assert [case.name for case in load_suite([tmp_path, tmp_path / "." / "", tmp_path])] == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        # its name, the last time it is spoken of; what it does not end with is not meant; the longest text that it ends with
+        ('X = "mine-ideal"\nCASES = [\n    case(\n        "mine-ideal",\n    ),\n]\n', 4),
+        ('X = profile("ideal")\nCASES = [\n    case("mine", "tile-ideal")\n]\n', 1),
+        ('CASES = [\n    case(f"cifar-{name}")\n    for name in (\n        "tile",\n        "ideal",\n    )\n]\n', 5),
+        ("# none\nX = 1\nCASES = [json(text)]\n", 3),
+        ("# none\nX = 1\nCASES: list[Case] = [json(text)]\n", 3),
+        ("from other import CASES\n", 1),
+    ],
+)
+def test_the_line_of_a_case_is_where_its_file_speaks_of_it(tmp_path: Path, source: str, line: int) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(source)
+    assert Declared(make_case(name="mine-ideal"), file).line == line
