@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -16,14 +15,24 @@ def import_file(file: Path) -> ModuleType:
     Raises:
         SuiteError: names the file and what was wrong in it.
     """
-    name = f"membench_declared_{file.stem}_{abs(hash(file.resolve()))}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise SuiteError(f"{file} cannot be imported.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        source = file.read_bytes()
+    except OSError as error:
+        raise SuiteError(f"{file} cannot be imported: {error.strerror}.") from error
+    return import_source(source, file)
+
+
+def import_source(source: str | bytes, file: Path) -> ModuleType:
+    """Run the text of a declaring file, which may lie on another machine: what it declares is of `file` all the same.
+
+    Raises:
+        SuiteError: names the file and what was wrong in it.
+    """
+    module = ModuleType(f"membench_declared_{file.stem}_{abs(hash(file.absolute()))}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(source, str(file), "exec", dont_inherit=True), module.__dict__)
     except MembenchError as error:
         raise SuiteError(f"{file}: {error}") from error
     except KeyboardInterrupt:
@@ -31,5 +40,5 @@ def import_file(file: Path) -> ModuleType:
     except BaseException as error:  # SystemExit and pytest.skip would end the process, or skip the gate
         raise SuiteError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
     finally:
-        del sys.modules[name]
+        del sys.modules[module.__name__]
     return module
