@@ -84,8 +84,8 @@ class Sweep:
     Attributes:
         name: lower-case, as in files.
         title: for people.
-        knobs: one or two for a `curve` (the first along the axis, the second as lines of their own) and for a `table`, two for
-            a `map` (the first along the axis, the second upwards).
+        knobs: one or two for a `curve` (the first along the axis, the second as lines of their own), two for a `map` (the first along
+            the axis, the second upwards), any number for a `table`.
         turn: (case, **knobs) -> the case with these settings. Where it returns one that another sweep has too, it is measured
             once.
         kind: `curve`, `map` (a heat map) or `table`.
@@ -98,11 +98,9 @@ class Sweep:
     kind: Kind = "curve"
 
     def __post_init__(self) -> None:
-        allowed = (2,) if self.kind == "map" else (1, 2)
+        allowed, said = {"map": ((2,), "2"), "curve": ((1, 2), "1 or 2"), "table": (range(1, 100), "1 or more")}[self.kind]
         if len(self.knobs) not in allowed:
-            raise InputError(
-                f"Sweep {self.name!r}: a {self.kind} has {' or '.join(map(str, allowed))} knobs; given: {len(self.knobs)}."
-            )
+            raise InputError(f"Sweep {self.name!r}: a {self.kind} has {said} knobs; given: {len(self.knobs)}.")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from membench.errors import EnvironmentProblemError, InputError, SuiteError
 
 TRIES = 3  # a point is tried so often before it is an error
 MEMORY = "memory"  # the Dask resource, in bytes, by which points are packed
-_USABLE = 0.9  # of a machine's memory
+_USABLE = 0.9  # of a worker's memory: at 0.95, its nanny ends it
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,14 @@ class Workers:
         cluster: Python file that declares CLUSTER, a function that starts a Dask cluster (dask-jobqueue, dask-kubernetes).
         count: worker processes of the cluster on this machine; None: as many as processors, over `threads`.
         threads: torch threads of each.
+        memory: bytes of this machine that its workers may use together; None: all that there are.
     """
 
     scheduler: str | None = None
     cluster: Path | None = None
     count: int | None = None
     threads: int = 1
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         if self.scheduler is not None and self.cluster is not None:
@@ -56,7 +58,7 @@ class Workers:
     def here(self, memory: float) -> int:
         """How many workers this machine takes, where each may need `memory` bytes."""
         wanted = self.count or max(1, (os.cpu_count() or 1) // self.threads)
-        return max(1, min(wanted, int(_USABLE * MEMORY_LIMIT / memory) if memory else wanted))
+        return max(1, min(wanted, int(_USABLE * (self.memory or MEMORY_LIMIT) / memory) if memory else wanted))
 
     @contextmanager
     def opened(self, memory: float = 0.0) -> Iterator[Client]:
@@ -93,12 +95,12 @@ def _cluster(workers: Workers, memory: float) -> Iterator[Any]:
 
 def _local(workers: Workers, memory: float) -> LocalCluster:
     count = workers.here(memory)
-    share = int(_USABLE * MEMORY_LIMIT / count)
+    share = int((workers.memory or MEMORY_LIMIT) / count)
     return LocalCluster(
         n_workers=count,
         threads_per_worker=1,
-        memory_limit=int(MEMORY_LIMIT / count),
-        resources={MEMORY: share},
+        memory_limit=share,
+        resources={MEMORY: int(_USABLE * share)},
         dashboard_address="127.0.0.1:8787",
         silence_logs=logging.CRITICAL,
     )

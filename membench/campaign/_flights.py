@@ -11,7 +11,7 @@ from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
 
-from membench.campaign._cluster import TRIES
+from membench.campaign._cluster import MEMORY, TRIES
 from membench.campaign._task import Begun, How, Outcome, measure
 from membench.case import Case
 from membench.errors import EnvironmentProblemError
@@ -90,7 +90,7 @@ class Flights:
             pure=False,
             workers=others or None,
             allow_other_workers=bool(others),
-            resources={"memory": flight.memory} if flight.memory else None,
+            resources={MEMORY: flight.memory} if flight.memory else None,
         )
         self._completed.add(future)
 

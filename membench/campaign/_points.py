@@ -17,6 +17,12 @@ def points_of(case: Case) -> tuple[Case, ...]:
     return tuple(case.model_copy(update={"seeds": (seed,)}) for seed in case.seeds)
 
 
+def said(point: Case) -> str:
+    """A point in words: its case's name, what was set, and the seed."""
+    seeds = f"seed{'s' * (len(point.seeds) > 1)} {', '.join(map(str, point.seeds))}"
+    return ", ".join(part for part in (point.name, point.description, seeds) if part)
+
+
 def joined(case: Case, points: Sequence[Record]) -> Record:
     """The record of a case. But for times, machine and dates it is the one that `run_case` gives for all seeds at once.
 

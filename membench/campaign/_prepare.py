@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from membench.campaign._cluster import Workers
 from membench.campaign._kit import data_digest, packed, parts_of, setup_of
+from membench.campaign._memory import Sizes, estimated
 from membench.campaign._run import Campaign
 from membench.campaign._store import Store
 from membench.case import DEFAULT_ENGINE
@@ -50,6 +52,7 @@ def prepare(
     executor = ENGINES.get(engine)
     executor.require()
     networks: dict[str, Trained] = {}
+    memory: dict[str, int] = {}
     digests: dict[str, str] = {}
     for base in {setup_of(case): case for case in cases}.values():
         dataset = DATASETS.get(base.dataset)
@@ -61,12 +64,15 @@ def prepare(
         trained = obtain(NETWORKS.get(base.network), dataset, root=data, progress=progress)
         networks[setup_of(base)] = trained
         sample = dataset.normalise(test.images[:2])
-        for case in alike:
-            executor.plan(trained.model, case.conversion, case.nonidealities, sample)
         parts = {part for case in alike for part in parts_of(case)}
+        train = len(dataset.load("train", data)) if "train" in parts else 0
+        sizes = Sizes(len(test), train, math.prod(dataset.shape))
+        for case in alike:
+            plan = executor.plan(trained.model, case.conversion, case.nonidealities, sample)
+            memory[case.fingerprint] = estimated(case, plan, sizes, engine)
         digests |= {f"{dataset.name}/{part}": data_digest(dataset.name, part, data) for part in parts}
     kit = packed(declared_in, networks, digests)
     store = Store(folder)
     missing = tuple(case for case in cases if store.record(case.fingerprint, engine, kit.hashes[setup_of(case)]) is None)
     bases = {setup_of(base): base for base in chosen.bases.values()}
-    return Campaign(info, store, cases, missing, engine, workers or Workers(), kit, bases, limit, data)
+    return Campaign(info, store, cases, missing, engine, workers or Workers(), kit, bases, memory, limit, data)

@@ -9,7 +9,7 @@ from membench.campaign._kit import setup_of
 from membench.case import Case
 
 LIMIT_FACTOR = 20.0  # a point may take so many times its estimate,
-LIMIT_BASE_S = 60.0  # and this more: a process that is new imports torch and reads data first
+LIMIT_BASE_S = 60.0  # and this more: the digital network answers first, and a machine may be busy
 LIMIT_UNKNOWN_S = 3600.0  # where there is no estimate
 
 

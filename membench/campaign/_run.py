@@ -14,12 +14,13 @@ from pathlib import Path
 from distributed import Client
 
 from membench.campaign._claims import Claims
-from membench.campaign._cluster import Workers
+from membench.campaign._cluster import MEMORY, Workers
 from membench.campaign._flights import Flight, Flights, Landed
 from membench.campaign._kit import Kit, KitPlugin, setup_of
-from membench.campaign._points import joined, points_of
+from membench.campaign._points import joined, points_of, said
 from membench.campaign._prices import Price, Prices
 from membench.campaign._state import State
+from membench.campaign._status import Journal
 from membench.campaign._store import PointError, Store
 from membench.campaign._task import How, probe
 from membench.case import Case
@@ -44,6 +45,7 @@ class Campaign:
         workers: which workers measure.
         kit: what they need.
         bases: of each network and data set, the case that tells what points cost.
+        memory: bytes that a process is estimated to need for a point of each case, by the case's fingerprint.
         limit: seconds that a point may take; None: what follows from its estimate.
         data: where data sets are looked for.
     """
@@ -56,6 +58,7 @@ class Campaign:
     workers: Workers
     kit: Kit
     bases: Mapping[str, Case]
+    memory: Mapping[str, int]
     limit: float | None = None
     data: Path | None = None
 
@@ -79,20 +82,23 @@ class Campaign:
         Raises:
             EnvironmentProblemError: when the scheduler is gone, or the store cannot be written.
         """
-        self.store.declare(self.info)
+        self.store.declare(
+            self.info, {case.fingerprint: tuple(point.fingerprint for point in points_of(case)) for case in self.cases}
+        )
         with self._opened() as client, Claims(self.store.folder) as claims:
             if opened:
                 opened(client.dashboard_link or "none")
             how = self._how()
             prices = self._prices(client, how)
-            return _Loop(self, client, claims, Flights(client, how), prices, tell).run()
+            journal = Journal(claims.status_file, claims.name, client.dashboard_link or "none")
+            return _Loop(self, client, claims, Flights(client, how), prices, journal, tell).run()
 
     def point(self, point: Case) -> Record | None:
         """The record of a point, if it is there."""
         return self.store.point(point.fingerprint, self.engine, self.kit.hashes[setup_of(point)], self.workers.threads)
 
     def _opened(self) -> AbstractContextManager[Client]:
-        return self.workers.opened()
+        return self.workers.opened(max((self.memory[case.fingerprint] for case in self.missing), default=0))
 
     def _how(self) -> How:
         data = None if self.data is None else str(self.data)
@@ -123,10 +129,13 @@ class _Loop:
     claims: Claims
     flights: Flights
     prices: Prices
+    journal: Journal
     tell: Callable[[State], None]
     todo: deque[Case] = field(default_factory=deque)
     others: list[Case] = field(default_factory=list)  # points that other clients had claimed when they were looked at
     failures: dict[str, str] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)  # addresses of workers
+    offered: float | None = None
 
     def __post_init__(self) -> None:
         campaign = self.campaign
@@ -147,7 +156,7 @@ class _Loop:
         self.work = self.whole - sum(map(self.prices.of, missing.values()))
         self.points_done = self.points - len(missing)
         self.cases_done = len(campaign.cases) - len(campaign.missing)
-        self.workers, self.looked = len(self.client.nthreads()), time.monotonic()
+        self._count()
 
     def run(self) -> State:
         lacking = []
@@ -183,8 +192,9 @@ class _Loop:
 
     def _look(self) -> None:
         """See what other clients have done, and how many workers there are; say that this one is alive."""
-        self.claims.renew()
-        self.workers = len(self.client.nthreads())
+        if self.claims.renew():
+            self.journal.write(self.state(), self.flights)
+        self._count()
         if not self.todo and self.others:
             before = self.state()
             self.todo.extend(self.others)
@@ -192,7 +202,19 @@ class _Loop:
             self._give()
             if self.state() != before:
                 self.tell(self.state())
+
+    def _count(self) -> None:
+        """See how many workers there are, and how much memory the largest of them offers; None where none says."""
         self.looked = time.monotonic()
+        workers = set(self.client.nthreads())
+        if workers != self.known:
+            info = self.client.scheduler_info(n_workers=-1)["workers"].values()
+            self.offered = max((worker["resources"].get(MEMORY, 0.0) for worker in info), default=0.0) or None
+        self.known = workers
+
+    @property
+    def workers(self) -> int:
+        return len(self.known)
 
     def _give(self) -> None:
         """Claim points and give them to workers, as many as keep these busy."""
@@ -205,7 +227,18 @@ class _Loop:
             elif self._settled_by_another(point):  # in the moment between
                 self.claims.release(point.fingerprint)
             else:
-                self.flights.send(Flight(point, self.prices.limit_of(point)))
+                self._send(point)
+
+    def _send(self, point: Case) -> None:
+        needed = max(self.campaign.memory[case.fingerprint] for case in self.cases_of[point.fingerprint])
+        if self.offered is not None and needed > self.offered:
+            reason = (
+                f"it needs an estimated {needed / 2**30:.1f} GiB of memory; the largest worker offers {self.offered / 2**30:.1f} GiB. Give "
+                "it more (--memory, or the scheduler's workers), or measure in smaller batches."
+            )
+            self._write(Landed(point, problem=reason, tries=0))
+        else:
+            self.flights.send(Flight(point, self.prices.limit_of(point), needed if self.offered else 0))
 
     def _settled_by_another(self, point: Case) -> bool:
         """Whether another client has measured the point, or has given it up since this one began."""
@@ -215,17 +248,18 @@ class _Loop:
             return True
         file = store.error_file(point.fingerprint)
         if file.exists() and file.stat().st_mtime >= self.claims.began and (error := store.error(point.fingerprint)):
-            self.failures[_said(point)] = error.reason
+            self.failures[said(point)] = error.reason
             return True
         return False
 
     def _write(self, landed: Landed) -> None:
         point, store = landed.point, self.campaign.store
         if landed.problem:
-            self.failures[_said(point)] = landed.problem
+            self.failures[said(point)] = landed.problem
             store.put_error(self._error(point, landed.problem, landed.tries))
         else:
             store.put_point(point.fingerprint, landed.record)
+            self.journal.measured(self.prices.of(point))
             self._done(point)
         self.claims.release(point.fingerprint)
 
@@ -245,7 +279,7 @@ class _Loop:
             found = [self.campaign.point(point) for point in points_of(case)]
             store.put_record(joined(case, [record for record in found if record is not None]))
         except MembenchError as error:
-            self.failures[f"{case.name}, {case.description}"] = str(error)
+            self.failures[said(case)] = str(error)
             store.put_error(self._error(case, str(error), 1))
         else:
             self.cases_done += 1
@@ -255,14 +289,6 @@ class _Loop:
         return PointError(
             fingerprint=case.fingerprint, case=case, engine=self.campaign.engine, reason=reason, tries=tries, created=created
         )
-
-
-def _said(point: Case) -> str:
-    return (
-        f"{point.name}, {point.description}, seed {point.seeds[0]}"
-        if point.description
-        else f"{point.name}, seed {point.seeds[0]}"
-    )
 
 
 def _ground(point: Case) -> tuple[str, str, int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from membench.case import Case
 from membench.errors import EnvironmentProblemError, FileFormatError, InputError
@@ -34,6 +34,18 @@ class PointError(Plain):
     reason: str
     tries: int
     created: str
+
+
+class Plan(Plain):
+    """Which points a study has: the file plan.json.
+
+    Attributes:
+        points: of each case, by fingerprint.
+    """
+
+    FILE: ClassVar[str] = "plan.json"
+    schema_version: Literal[1] = 1
+    points: dict[str, tuple[str, ...]]
 
 
 class Store:
@@ -90,8 +102,13 @@ class Store:
     def put_error(self, error: PointError) -> Path:
         return save(error, self.error_file(error.fingerprint))
 
-    def declare(self, info: StudyInfo) -> Path:
-        """Write study.json.
+    def plan(self) -> dict[str, tuple[str, ...]] | None:
+        """The fingerprints of the points of each case, by the fingerprint of the case, as they were declared last."""
+        plan = _read(Plan, self.folder / Plan.FILE)
+        return plan.points if plan else None
+
+    def declare(self, info: StudyInfo, points: dict[str, tuple[str, ...]]) -> Path:
+        """Write study.json, and the plan of points beside it.
 
         Raises:
             InputError: when another study, or the same one coarse or fine, lies there already.
@@ -110,6 +127,7 @@ class Store:
             raise EnvironmentProblemError(
                 f"Cannot write to {self.folder}: {error.strerror or error}. Make it writable, or name another folder with --out."
             ) from error
+        save(Plan(points=points), self.folder / Plan.FILE)
         return save(info, file)
 
 

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from membench.pipeline import run_case
 from membench.record import Record
 from membench.storage import cache_dir
 
+START_LIMIT_S = 600.0
 _ALONE = threading.Lock()  # torch's threads and the generators are the process's: one point at a time
 
 
@@ -43,6 +44,10 @@ class How:
     data: str | None
     kit: str
     topic: str
+
+    @property
+    def root(self) -> Path | None:
+        return None if self.data is None else Path(self.data)
 
 
 class Outcome(TypedDict, total=False):
@@ -72,14 +77,18 @@ def measure(how: How, case: str, limit: float) -> Outcome:
 
     Args:
         case: as JSON.
-        limit: seconds; a point that takes longer ends its process, and what hung lies in the cache of its machine.
+        limit: seconds; a point that takes longer ends its process, and what hung lies in the cache of its machine. A process that
+            is new may take START_LIMIT_S before that, to read data and kernels.
     """
     with _ALONE:
         worker = get_worker()
         try:
-            with _watched(how.topic, limit):
+            with _watched(how.topic) as watch:
                 kit = unpacked(how.kit)
-                return Outcome(record=_measured(how, kit, _parsed(case)).model_dump_json(), worker=worker.address)
+                point = _parsed(case)
+                kit.check(point, how.root)
+                watch(limit)
+                return Outcome(record=_measured(how, kit, point).model_dump_json(), worker=worker.address)
         except EnvironmentProblemError as error:
             return Outcome(problem=str(error), elsewhere=True, worker=worker.address)
         except MembenchError as error:
@@ -93,6 +102,7 @@ def probe(how: How, case: str) -> dict[str, float]:
     with _ALONE:
         kit, few = unpacked(how.kit), _parsed(case)
         few = few.replace(images=min(few.images, 2 * few.batch_size), seeds=few.seeds[:1])
+        kit.check(few, how.root)
         _measured(how, kit, few)
         started = time.monotonic()
         costs = _measured(how, kit, few).costs
@@ -102,9 +112,7 @@ def probe(how: How, case: str) -> dict[str, float]:
 
 
 def _measured(how: How, kit: Unpacked, case: Case) -> Record:
-    data = None if how.data is None else Path(how.data)
-    kit.check(case, data)
-    return run_case(case, how.engine, threads=how.threads, data=data, weights=kit.folder, grounds=kit.grounds)
+    return run_case(case, how.engine, threads=how.threads, data=how.root, weights=kit.folder, grounds=kit.grounds)
 
 
 def _parsed(text: str) -> Case:
@@ -114,8 +122,8 @@ def _parsed(text: str) -> Case:
 
 
 @contextmanager
-def _watched(topic: str, limit: float) -> Iterator[None]:
-    """Tell the client that a point is begun, and end this process when it takes longer than `limit` seconds.
+def _watched(topic: str) -> Iterator[Callable[[float], None]]:
+    """Tell the client that a point is begun, and end this process when it hangs; gives a function that sets the seconds left.
 
     The watch is C code that needs no Python lock, so that it sees a kernel that hangs, too. Dask gives the point to another worker.
     """
@@ -129,9 +137,13 @@ def _watched(topic: str, limit: float) -> Iterator[None]:
     )
     try:
         with stacks.open("w", encoding="utf-8") as file:
-            faulthandler.dump_traceback_later(limit, exit=True, file=file)
+
+            def watch(seconds: float) -> None:
+                faulthandler.dump_traceback_later(seconds, exit=True, file=file)
+
+            watch(START_LIMIT_S)
             try:
-                yield
+                yield watch
             finally:
                 faulthandler.cancel_dump_traceback_later()
     finally:

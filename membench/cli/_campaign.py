@@ -12,7 +12,7 @@ import typer
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from membench.campaign import Campaign, State
+    from membench.campaign import Campaign, State, Workers
 
 Count = Annotated[
     int | None,
@@ -29,10 +29,23 @@ Cluster = Annotated[
         "--cluster", help="Or on a cluster that this Python file starts, such as SLURM's (docs/slurm.md, docs/kubernetes.md)."
     ),
 ]
+Memory = Annotated[
+    float | None,
+    typer.Option("--memory", min=0.5, help="GiB of this machine that the processes may use together. [all that it has]"),
+]
 Limit = Annotated[
     float | None,
     typer.Option("--limit", min=1, help="Seconds that a point may take. [60 s and 20 times what it is estimated to take]"),
 ]
+
+
+def chosen_workers(
+    scheduler: str | None, cluster: Path | None, count: int | None, threads: int, memory: float | None
+) -> Workers:
+    """What the options say of where points are measured."""
+    from membench.campaign import Workers
+
+    return Workers(scheduler, cluster, count, threads, int(memory * 2**30) if memory else None)
 
 
 def measure(campaign: Campaign) -> State:

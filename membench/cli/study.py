@@ -11,7 +11,7 @@ import typer
 from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
-from membench.cli._campaign import Cluster, Count, Limit, Scheduler, announce, measure, told
+from membench.cli._campaign import Cluster, Count, Limit, Memory, Scheduler, announce, chosen_workers, measure, told
 from membench.cli._options import EngineName, Threads
 from membench.cli.report import reported
 
@@ -30,6 +30,7 @@ def study(
     engine: EngineName = DEFAULT_ENGINE,
     workers: Count = None,
     threads: Threads = 1,
+    memory: Memory = None,
     scheduler: Scheduler = None,
     cluster: Cluster = None,
     limit: Limit = None,
@@ -40,11 +41,11 @@ def study(
     Examples: membench study paper --quick; membench study paper --out paper --estimate; membench study my/study.py;
     membench study paper --scheduler tcp://10.0.0.1:8786
     """
-    from membench.campaign import Workers, prepare
+    from membench.campaign import prepare
     from membench.report.study_report import write
     from membench.study import find_study, load_study
 
-    where = Workers(scheduler, cluster, workers, threads)
+    where = chosen_workers(scheduler, cluster, workers, threads, memory)
     declared = load_study(name)
     folder = out or Path("studies") / f"{declared.name}{'-quick' if quick else ''}"
     with progress_bar(declared.name) as training:
