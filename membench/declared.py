@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 from membench.errors import MembenchError, SuiteError
+from membench.words import capped
 
 
 def import_file(file: Path) -> ModuleType:
@@ -25,11 +26,11 @@ def import_file(file: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except MembenchError as error:
-        raise SuiteError(f"{file}: {error}") from error
+        raise SuiteError(capped(f"{file}: {error}", str(file))) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and pytest.skip would end the process, or skip the gate
-        raise SuiteError(f"{file} cannot be imported: {type(error).__name__}: {error}") from error
+        raise SuiteError(capped(f"{file} cannot be imported: {type(error).__name__}: {error}", str(file))) from error
     finally:
         del sys.modules[name]
     return module

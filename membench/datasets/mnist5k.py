@@ -6,6 +6,7 @@ All of them are images of MNIST's training set. They are split here once and for
 from __future__ import annotations
 
 import importlib.util
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,7 @@ class MNIST5k(Dataset):
     def read(self, found: Path, part: Part) -> Split:
         try:
             table = pd.read_csv(found, header=None, dtype=np.uint8).to_numpy()
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, EOFError, ValueError, zlib.error) as error:
             raise FileFormatError(f"{found} cannot be read: {error}. Get it again: {self.remedy}") from error
         if table.shape != (5000, 785):
             raise FileFormatError(f"{found} holds a table of {table.shape}, not (5000, 785). Get it again: {self.remedy}")

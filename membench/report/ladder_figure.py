@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from textwrap import fill
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from membench.errors import InputError
 from membench.explanation import Explanation, Step, measured_on
 from membench.report.explained import interval
+from membench.storage import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,14 +33,13 @@ def write_figure(explanation: Explanation, file: Path) -> Path:
     """Draw an explanation to a file of the format that its name ends in; return its path.
 
     Raises:
-        InputError: when the format is unknown, or the file cannot be written.
+        InputError: when the format is unknown, or there is no such folder.
+        EnvironmentProblemError: when the file cannot be written.
     """
     check_file(file)
-    try:
-        draw(explanation).savefig(file, dpi=150)
-    except OSError as error:
-        raise InputError(f"The figure {file} cannot be written: {error.strerror}.") from error
-    return file
+    held = io.BytesIO()
+    draw(explanation).savefig(held, dpi=150, format=file.suffix[1:])
+    return write_atomically(file, held.getvalue())
 
 
 def draw(explanation: Explanation) -> Figure:
