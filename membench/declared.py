@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -26,11 +27,18 @@ def import_file(file: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except MembenchError as error:
-        raise SuiteError(capped(f"{file}: {error}", str(file))) from error
+        raise SuiteError(capped(f"{file}: {error}", str(file)) + _line(error, file)) from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit and pytest.skip would end the process, or skip the gate
-        raise SuiteError(capped(f"{file} cannot be imported: {type(error).__name__}: {error}", str(file))) from error
+        said = f"{file} cannot be imported: {type(error).__name__}: {error}"
+        raise SuiteError(capped(said, str(file)) + _line(error, file)) from error
     finally:
         del sys.modules[name]
     return module
+
+
+def _line(error: BaseException, file: Path) -> str:
+    """Where in the file an error arose, in words."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f" (line {lines[-1]})" if lines else ""

@@ -20,12 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Strict
+from pydantic import Field, Strict
 
 from membench.case import DEFAULT_ENGINE
 from membench.errors import FileFormatError, InputError
 from membench.outcome import Outcome
-from membench.plain import Line, NonNegative, Plain, Reason
+from membench.plain import Line, Number, Plain, Reason
 from membench.storage import read_whole
 from membench.verdict import Status, Verdict
 from membench.words import QUOTE, capped, printable, quoted
@@ -48,7 +48,7 @@ class KnownFailure(Plain):
 
     case: Line
     engine: Line = DEFAULT_ENGINE
-    max_loss_points: NonNegative
+    max_loss_points: Annotated[Number, Field(ge=0, le=100)]
     expires: Annotated[datetime.date, Strict()]
     reason: Reason
 
@@ -80,8 +80,6 @@ def load_known_failures(file: Path, declared: Collection[str], today: datetime.d
     found: list[KnownFailure] = []
     for number, entry in enumerate(entries, 1):
         where = f"{file}, entry {number}"
-        if type(entry.get("max_loss_points")) is int:
-            entry["max_loss_points"] = float(entry["max_loss_points"])  # TOML's 14 is an integer
         try:
             known = KnownFailure(**entry)
         except InputError as error:

@@ -302,6 +302,9 @@ class Record(Plain):
         whole, rest = divmod(case.images, case.batch_size)
         if self.costs.batch_sizes != (case.batch_size,) * whole + ((rest,) if rest else ()):
             raise InputError(f"costs.batch_sizes: not those of {case.images} images in batches of {case.batch_size}")
+        names = [*(layer.name for layer in measured.layers), *measured.digital_layers]
+        if len(set(names)) != len(names):
+            raise InputError("measured.layers, measured.digital_layers: a layer stands there twice")
         effects = [effect.kind for effect in case.nonidealities]
         for result in measured.seeds:
             if [proof.effect for proof in result.proofs] != effects:

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from membench.errors import FileFormatError
-from membench.words import quoted
+from membench.words import capped, quoted
 
 DEEPEST = 64  # membench's own files are nested a dozen deep
 _REMEDY = "Restore it, or make it anew."
@@ -45,7 +45,7 @@ def parse(data: bytes | str, what: str, remedy: str = _REMEDY) -> dict[str, Any]
     if not isinstance(value, dict):
         raise FileFormatError(f"{what} is not a JSON object: it holds {quoted(value, 40)}. {remedy}")
     if found := _first_bad(value):
-        raise FileFormatError(f"{what}: {found}. {remedy}")
+        raise FileFormatError(capped(f"{what}: {found}. {remedy}", f"{what}{remedy}"))
     return value
 
 

@@ -11,11 +11,11 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from membench.case import Case
+from membench.case import DEFAULT_ENGINE, Case
 from membench.declared import import_file
 from membench.errors import InputError, SuiteError, UnknownNameError
 from membench.plain import Count, Flag, Integer, Line, NonNegative, Plain, Sha256
-from membench.words import quoted
+from membench.words import capped, quoted
 
 STUDIES = Path("benchmarks/studies")
 
@@ -188,8 +188,12 @@ class Study:
             said = ", ".join(f"{name}={value}" for name, value in settings.items())
             try:
                 turned = sweep.turn(case, **settings)
-            except (InputError, TypeError) as error:
+            except InputError as error:
                 raise InputError(f"Study {self.name!r}, sweep {sweep.name!r} at {said}: {error}") from error
+            except Exception as error:  # of the user's function
+                raise InputError(
+                    f"Study {self.name!r}, sweep {sweep.name!r} at {said}: turn failed: {type(error).__name__}: {error}"
+                ) from error
             if not isinstance(turned, Case):
                 raise InputError(
                     f"Study {self.name!r}, sweep {sweep.name!r} at {said}: turn gave no Case but {quoted(turned)}."
@@ -290,10 +294,9 @@ class StudyInfo(Plain):
         if len(set(self.bases)) != len(self.bases):
             raise InputError(f"bases: one stands there twice: {', '.join(self.bases)}")
         for sweep in self.sweeps:
-            settings = itertools.product(*(knob.values for knob in sweep.knobs))
-            expected = [(base, setting) for setting in settings for base in self.bases]
+            settings = list(itertools.product(*(knob.values for knob in sweep.knobs)))
             found = [(point.base, tuple(point.settings[knob.name] for knob in sweep.knobs)) for point in sweep.points]
-            if sorted(map(repr, found)) != sorted(map(repr, expected)):
+            if found != [(base, setting) for base in self.bases for setting in settings]:
                 raise InputError(
                     f"sweep {quoted(sweep.name)}: points: they are not one of each base "
                     f"({', '.join(self.bases)}) at each setting of the knobs"
@@ -331,10 +334,14 @@ def load_study(name: str, folder: Path = STUDIES) -> Study:
 
     Raises:
         UnknownNameError: when there is no such file.
-        SuiteError: when it cannot be imported, or declares no STUDY.
+        SuiteError: when it cannot be imported, declares no STUDY, or one with a point that cannot be; names the file.
     """
     file = find_study(name, folder)
     study = getattr(import_file(file), "STUDY", None)
     if not isinstance(study, Study):
         raise SuiteError(f"{file} must declare STUDY, a membench.Study.")
+    try:
+        study.described(DEFAULT_ENGINE, quick=False)  # all its parts, and all its points
+    except InputError as error:
+        raise SuiteError(capped(f"{file}: {error}", str(file))) from error
     return study

@@ -38,5 +38,10 @@ def capped(message: str, keep: str = "") -> str:
     return "\n".join(lines)
 
 
+def brief(error: BaseException) -> str:
+    """What an error of others' code says, on one line."""
+    return _cut(printable(" ".join(str(error).split())), 200)
+
+
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 3] + "..."

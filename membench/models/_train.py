@@ -20,7 +20,7 @@ from membench.models._base import Network, Recipe
 from membench.runtime import derive_seed, isolated
 from membench.storage import canonical_json, remove, sha256, write_atomically
 from membench.strict_json import parse
-from membench.words import capped
+from membench.words import brief
 
 Progress = Callable[[str, int, int], None]
 
@@ -151,7 +151,7 @@ def read_checkpoint(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError) as error:
-        raise FileFormatError(capped(f"{file} is no checkpoint: {error}.", str(file))) from error
+        raise FileFormatError(f"{file} is no checkpoint: {brief(error)}.") from error
     said = metadata.get("membench", "")
     if metadata.get("sha256") != sha256(to_safetensors(tensors) + said.encode()):
         raise FileFormatError(f"{file} is no checkpoint of membench, or damaged: its sha256 is another one.")

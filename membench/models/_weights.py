@@ -22,7 +22,7 @@ from membench.models._train import Progress, accuracy, build, train
 from membench.plain import Count, Line, Moment, NonNegative, Plain, Proportion, Sha256
 from membench.record import find
 from membench.storage import cache_dir, canonical_json, locked, read_whole, readable_json, remove, sha256, write_atomically
-from membench.words import quoted
+from membench.words import brief, quoted
 
 SHIPPED = Path(__file__).parent / "weights"
 
@@ -152,7 +152,7 @@ def read(file: Path, network: Network, dataset: Dataset, key: str) -> Trained | 
     try:
         model.load_state_dict(from_safetensors(data))
     except (SafetensorError, RuntimeError) as error:
-        raise FileFormatError(f"{file} does not hold the weights of {network.name}: {error}") from error
+        raise FileFormatError(f"{file} does not hold the weights of {network.name}: {brief(error)}") from error
     return Trained(model.eval(), card, file)
 
 
