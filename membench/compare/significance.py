@@ -77,8 +77,8 @@ class Change:
         half = self.half_width(LEVEL)
         return Interval(
             estimate=100 * self.estimate,
-            low=100 * max(-1.0, self.centre - half),
-            high=100 * min(1.0, self.centre + half),
+            low=100 * max(-2.0, self.centre - half),
+            high=100 * min(2.0, self.centre + half),
             seeds=self.seeds,
         )
 
