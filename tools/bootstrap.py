@@ -51,7 +51,7 @@ class Step:
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
     def done(self) -> bool:
-        return not self.fits or self.stamp.exists() and self.stamp.read_text() == self.digest()
+        return not self.fits or (self.stamp.exists() and self.stamp.read_text() == self.digest())
 
 
 # What other simulators have wheels for; elsewhere membench does without them.
