@@ -85,7 +85,7 @@ class BadcrossbarEngine(SimulatorEngine):
     name = "badcrossbar"
     layer_class = BadcrossbarLayer
     ways: ClassVar[Ways] = {
-        **AROUND,
+        **{path: way for path, way in AROUND.items() if not path.startswith("conversion.adc")},
         "conversion.device.r_on": Way(By.MEMBENCH, "ohms; badcrossbar takes the resistance of each device"),
         "conversion.device.r_off": Way(By.MEMBENCH, "ohms, likewise"),
         "conversion.mapping": Way(By.MEMBENCH, "membench's formula; badcrossbar knows no weights"),

@@ -323,7 +323,7 @@ class MemTorchEngine(Engine):
     name = "memtorch"
     any_device = False
     ways: ClassVar[Ways] = {
-        "conversion": Way(By.SIMULATOR, "MemTorch's own: its meaning is where the field comes from"),
+        "conversion": Way(By.SIMULATOR, "its own: where the field comes from"),
         "conversion.adc.range": Way(By.SIMULATOR, "taken afresh from each vector", only("vector", "its ranges are those of each vector")),
         "conversion.adc.calibration_images": Way(By.NOBODY, "its ranges are those of each vector"),
         "conversion.scaling": Way(By.NOBODY, "it has its own scaling only: per image or batch, never undone"),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from membench import ADC, VTEAM, Conversion, ReadNoise
 from membench.engines import ENGINES
 from membench.engines._ways import By, Way, faults, profile_fields, way_of
+from membench.report.engines_table import inserted, translation
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("engine", list(ENGINES), ids=lambda engine: engine.name)
@@ -50,3 +55,23 @@ def test_the_own_declaration_of_a_field_speaks_before_that_of_the_whole() -> Non
     assert way_of(ways, "conversion.adc.bits") == ("conversion.adc.bits", ways["conversion.adc.bits"])
     assert way_of(ways, "conversion.adc.range") == ("conversion", ways["conversion"])
     assert way_of(ways, "nonidealities.read_noise") is None
+
+
+def test_the_table_of_the_documentation_is_what_the_engines_declare() -> None:
+    page = (ROOT / "docs" / "engines.md").read_text()
+    assert page == inserted(page), "run: python tools/engines_table.py"
+
+
+def test_the_table_holds_every_field_of_a_profile() -> None:
+    rows = [line.split(" | ")[0] for line in translation().splitlines()[2:]]
+    for path in profile_fields():
+        short = path.removeprefix("conversion.").removeprefix("nonidealities.")
+        parts = short.split(".")
+        names = [(".".join(parts[:at]), ".".join(parts[at:])) for at in range(1, len(parts) + 1)]
+        found = [row for row in rows for whole, rest in names if f"`{whole}`" in row and (not rest or f"`{rest}`" in row)]
+        assert found, path
+
+
+def test_every_row_of_the_table_has_as_many_cells() -> None:
+    counts = {line.replace(r"\|", "").count("|") for line in translation().splitlines()}
+    assert len(counts) == 1
