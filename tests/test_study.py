@@ -62,6 +62,11 @@ def test_coarse_has_fewer_images_seeds_and_values() -> None:
     assert {(p.case.images, p.case.seeds) for p in coarse.points()} == {(10, (3,))}
 
 
+def test_coarse_leaves_a_case_of_few_images_and_seeds_as_it_is() -> None:
+    coarse = replace(STUDY, bases={"A": make_case(name="a", images=10, seeds=(3,))}, quick=Quick(images=20, seeds=2)).coarse()
+    assert {(p.case.images, p.case.seeds) for p in coarse.points()} == {(10, (3,))}
+
+
 @given(st.lists(st.integers(), min_size=1, max_size=30, unique=True), st.integers(2, 8))
 def test_a_spread_keeps_both_ends_and_the_order(values: list[Value], most: int) -> None:
     chosen = _spread(values, most)

@@ -16,6 +16,7 @@ import torch
 from repository import accept, declare
 
 from membench import ADC, Case, Conversion, DeviceFaults, Thresholds, cli
+from membench.cli._bar import TimeLeft, progress_bar
 from membench.errors import InputError
 from membench.explanation import Explanation
 from membench.models import NETWORKS, Card, CrossValidation, FoldCard, Recipe
@@ -220,12 +221,12 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("membench.cli.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("membench.cli._bar.time.monotonic", lambda: self.now)
 
 
 def test_time_left_is_told_from_the_steps_made_since_it_was_taken_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an interrupted training had done before took no time of this one."""
-    clock, left = Clock(monkeypatch), cli._TimeLeft()
+    clock, left = Clock(monkeypatch), TimeLeft()
     assert left.after(501, 1000) is None
     clock.now += 20
     assert left.after(511, 1000) == pytest.approx(2 * 489)
@@ -238,7 +239,7 @@ def test_time_left_is_told_from_the_steps_made_since_it_was_taken_up(monkeypatch
 @pytest.mark.parametrize(("done", "total"), [(1, 100), (50, 80)])
 def test_another_task_on_the_same_bar_is_timed_by_itself(done: int, total: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A measurement converts, then runs, then the next seed: steps of one take another time than steps of the other."""
-    clock, left = Clock(monkeypatch), cli._TimeLeft()
+    clock, left = Clock(monkeypatch), TimeLeft()
     for step in range(51):
         assert (left.after(step, 100) is None) == (step == 0)
         clock.now += 10
@@ -249,13 +250,13 @@ def test_another_task_on_the_same_bar_is_timed_by_itself(done: int, total: int, 
 
 def test_time_left_where_nothing_is_to_be_done(monkeypatch: pytest.MonkeyPatch) -> None:
     Clock(monkeypatch)
-    left = cli._TimeLeft()
+    left = TimeLeft()
     assert [left.after(0, 0), left.after(0, 1), left.after(0, 1), left.after(1, 1)] == [None] * 4
 
 
 def test_the_bar_shows_steps_and_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
-    with cli._bar("vgg on mnist") as tell:
+    with progress_bar("vgg on mnist") as tell:
         for step in (5, 6, 7):
             tell("epoch 1/2", step, 100)
             clock.now += 2

@@ -16,7 +16,8 @@ def test_simulated(membench_case, benchmark):
 
 
 @pytest.fixture
-def timed(pytester: pytest.Pytester, case: Case) -> pytest.Pytester:
+def timed(pytester: pytest.Pytester, case: Case, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # the one that runs this test: pytest-benchmark would not measure
     declare(pytester.path, case)
     (pytester.path / "benchmarks/test_accuracy.py").unlink()
     (pytester.path / "benchmarks/test_timed.py").write_text(TIMED)
