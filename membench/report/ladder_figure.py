@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from textwrap import fill
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from membench.errors import InputError
 from membench.explanation import Explanation, Step, measured_on
+from membench.report.drawing import write_picture
 from membench.report.explained import interval
-from membench.storage import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,9 +36,7 @@ def write_figure(explanation: Explanation, file: Path) -> Path:
         EnvironmentProblemError: when the file cannot be written.
     """
     check_file(file)
-    held = io.BytesIO()
-    draw(explanation).savefig(held, dpi=150, format=file.suffix[1:])
-    return write_atomically(file, held.getvalue())
+    return write_picture(draw(explanation), file)
 
 
 def draw(explanation: Explanation) -> Figure:
