@@ -14,18 +14,17 @@ The two half-widths are joined as the square root of their sum of squares (Zou a
 from __future__ import annotations
 
 import math
-from typing import Annotated, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from scipy import stats
 
 from membench.errors import InputError
 from membench.plain import Count, Number, Plain, Proportion
 
 LEVEL = 0.95
-Points = Annotated[Number, Field(ge=-100, le=100)]
 
 
 class Interval(Plain):
@@ -39,9 +38,9 @@ class Interval(Plain):
         level: of confidence.
     """
 
-    estimate: Points
-    low: Points
-    high: Points
+    estimate: Number
+    low: Number
+    high: Number
     seeds: Count
     level: Proportion = LEVEL
 

@@ -202,7 +202,7 @@ FOLD: Rules = {
     "fold.seconds": number(0),
     "fold.created": moment,
 }
-POINTS = number(-100, 100)
+POINTS = number()
 INTERVAL: Rules = {"estimate": POINTS, "low": POINTS, "high": POINTS, "level": proportion, "seeds": whole(1)}
 EXPLANATION: Rules = {
     "case": line,
