@@ -55,6 +55,6 @@ CASES = [
          "converters, devices that vary, fail and drift; tuned afterwards"),
         ("passive", IDEAL, (LineResistance(line_resistance=1.0),), (0,), 1000, "lines of 1 ohm a segment, no converters"),
         ("noisy", converters(limit), (ReadNoise(sigma=0.05),), (0,), 40, "converters, every read another conductance"),
-        if profile != "noisy" or name == "mnist"  # CrossSim copies every tile for every vector: a second an image and more
     ]
+    if profile != "noisy" or name == "mnist"  # CrossSim copies every tile for every vector: a second an image and more
 ]  # fmt: skip
