@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from simulated import Losses
 from numpy.random import Generator
 from scipy import stats
+from simulated import Losses
 
 from membench.compare.power import Need, chance_to_find, chance_within, to_find, to_rule_out
 from membench.compare.significance import Change, Components, change_of

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from simulated import DEVICES, IMAGES, MIXED, Losses, Population
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
+from simulated import DEVICES, IMAGES, MIXED, Losses, Population
 
 from membench.compare.significance import Change, change_of, half_width, holm
 from membench.statistics import paired_difference
@@ -131,7 +131,7 @@ def test_samples_may_be_of_different_sizes() -> None:
 
 @pytest.mark.parametrize(("a", "b"), [((0, 5), (0, 5)), ((1, 0), (1, 0)), ((1, 5), (2, 5)), ((2, 4), (2, 5))])
 def test_tables_that_do_not_fit_are_refused(a: tuple[int, int], b: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="one seed and one image|do not share"):
+    with pytest.raises(ValueError, match=r"one seed and one image|do not share"):
         change_of(np.zeros(a), np.zeros(b))
 
 
