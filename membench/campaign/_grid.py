@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from membench.case import Case, Conversion
@@ -111,7 +111,7 @@ def _place(case: Case, field: str) -> tuple[str | int, ...]:
 def _set(plain: Any, place: Sequence[str | int], value: Any) -> None:
     *way, last = place
     for step in way:
-        if isinstance(plain, Mapping) and plain.get(str(step)) is None:
+        if isinstance(plain, dict) and plain.get(str(step)) is None:
             plain[step] = {}  # an ADC where there was none
         plain = plain[step]
     plain[last] = value

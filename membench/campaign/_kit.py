@@ -18,7 +18,7 @@ from membench.case import Case
 from membench.datasets import DATASETS, Part, image_hashes
 from membench.declared import import_source
 from membench.errors import DataMissingError, EnvironmentProblemError
-from membench.models import NETWORKS, Trained, find
+from membench.models import NETWORKS, Trained, find_trained
 from membench.pipeline import Grounds
 from membench.storage import cache_dir, canonical_json, sha256, write_atomically
 from membench.version import __version__
@@ -142,7 +142,7 @@ class Unpacked:
         """
         setup = setup_of(case)
         if setup not in self._checked:
-            found = find(NETWORKS.get(case.network), DATASETS.get(case.dataset), folder=self.folder)
+            found = find_trained(NETWORKS.get(case.network), DATASETS.get(case.dataset), folder=self.folder)
             if found is None or found.card.sha256 != self.kit.hashes[setup]:
                 there = f"has {found.card.sha256[:12]} ({found.file})" if found else "has none"
                 raise EnvironmentProblemError(

@@ -15,7 +15,7 @@ from membench.campaign._points import said
 from membench.campaign._store import PointError, Store
 from membench.errors import FileFormatError, InputError
 from membench.plain import Plain
-from membench.record import load, save
+from membench.record import find, save
 from membench.study import StudyInfo
 
 if TYPE_CHECKING:
@@ -142,7 +142,8 @@ def status_of(folder: Path) -> StoreStatus:
         InputError: when no study or sweep was ever run there.
     """
     store = Store(folder)
-    if not (folder / StudyInfo.FILE).exists() or (plan := store.plan()) is None:
+    info, plan = find(StudyInfo, folder / StudyInfo.FILE), store.plan()
+    if info is None or plan is None:
         raise InputError(f"{folder} holds no study: no {StudyInfo.FILE} with a plan beside it. Name the folder given to --out.")
     done = {case for case in plan if store.record_file(case).exists()}
     measured = {point for case in done for point in plan[case]}
@@ -151,7 +152,7 @@ def status_of(folder: Path) -> StoreStatus:
     clients = tuple(_alive(folder / "clients"))
     rates = [1 / client.seconds_left for client in clients if client.seconds_left]
     return StoreStatus(
-        study=load(StudyInfo, folder / StudyInfo.FILE).name,
+        study=info.name,
         cases=len(plan),
         cases_done=len(done),
         points=len({point for points in plan.values() for point in points}),
@@ -171,6 +172,8 @@ def _alive(folder: Path) -> Iterable[ClientStatus]:
     for file in sorted(folder.glob("*.json")):
         try:
             if time.time() - file.stat().st_mtime < LEASE_S:
-                yield load(ClientStatus, file)
+                status = find(ClientStatus, file)
+                if status is not None:
+                    yield status
         except (OSError, FileFormatError):  # it ended just now
             continue

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, TypeVar
 from membench.case import Case
 from membench.errors import EnvironmentProblemError, FileFormatError, InputError
 from membench.plain import Plain
-from membench.record import Record, load, save
+from membench.record import Record, find, save
 from membench.storage import write_atomically
 from membench.study import StudyInfo
 
@@ -75,18 +75,14 @@ class Store:
             weights: SHA-256 of the weights' file.
         """
         record = _read(Record, self.record_file(fingerprint))
-        return (
-            record
-            if record and (record.fingerprint, record.engine, record.weights.sha256) == (fingerprint, engine, weights)
-            else None
-        )
+        return record if record and _known(record) == (fingerprint, engine, weights) else None
 
     def point(self, fingerprint: str, engine: str, weights: str, threads: int) -> Record | None:
         """The same of a point; with another number of torch threads it was not measured as the rest of its case will be."""
         record = _read(Record, self.point_file(fingerprint))
         if record is None or record.costs.threads != threads:
             return None
-        return record if (record.fingerprint, record.engine, record.weights.sha256) == (fingerprint, engine, weights) else None
+        return record if _known(record) == (fingerprint, engine, weights) else None
 
     def put_record(self, record: Record) -> Path:
         return save(record, self.record_file(record.fingerprint))
@@ -115,12 +111,11 @@ class Store:
             EnvironmentProblemError: when the folder cannot be written.
         """
         file = self.folder / StudyInfo.FILE
-        if file.exists():
-            there = load(StudyInfo, file)
-            if (there.name, there.quick, there.engine) != (info.name, info.quick, info.engine):
-                raise InputError(
-                    f"{self.folder} holds the study {_said(there)}; this is {_said(info)}. Name another folder with --out, or remove it."
-                )
+        there = find(StudyInfo, file)
+        if there is not None and (there.name, there.quick, there.engine) != (info.name, info.quick, info.engine):
+            raise InputError(
+                f"{self.folder} holds the study {_said(there)}; this is {_said(info)}. Name another folder with --out, or remove it."
+            )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -132,12 +127,14 @@ class Store:
 
 
 def _read(kind: type[P], file: Path) -> P | None:
-    if not file.exists():
-        return None
     try:
-        return load(kind, file)
+        return find(kind, file)
     except FileFormatError:
         return None
+
+
+def _known(record: Record) -> tuple[str, str, str]:
+    return record.fingerprint, record.engine, record.weights.sha256
 
 
 def _said(info: StudyInfo) -> str:
