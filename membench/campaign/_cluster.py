@@ -20,6 +20,7 @@ from membench.errors import EnvironmentProblemError, InputError, SuiteError
 
 TRIES = 3  # a point is tried so often before it is an error
 MEMORY = "memory"  # the Dask resource, in bytes, by which points are packed
+CONNECT_S = 20.0  # how long a scheduler may take to answer at first
 _USABLE = 0.9  # of a worker's memory: at 0.95, its nanny ends it
 
 
@@ -73,7 +74,7 @@ class Workers:
         """
         with _quiet(), _cluster(self, memory) as cluster:
             try:
-                client = Client(cluster, timeout=30, set_as_default=False)
+                client = Client(cluster, timeout=CONNECT_S, set_as_default=False)
             except (OSError, ValueError) as error:
                 raise EnvironmentProblemError(
                     f"There is no Dask scheduler at {self.scheduler}: {error}. Start one (dask scheduler), or leave --scheduler out."

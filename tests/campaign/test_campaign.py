@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -144,20 +145,27 @@ def test_quick_is_coarse(tmp_path: Path, workers: Workers) -> None:
 
 
 def test_a_case_that_fails_is_told_and_the_others_are_measured(tmp_path: Path, workers: Workers) -> None:
-    """More calibration images than there are: found out only when the case is run."""
+    """More calibration images than there are: found out only when the case is run. A million are refused for their memory."""
 
     def broken(case: Case, bits: int) -> Case:
-        adc = ADC(bits=bits) if bits < 8 else ADC(bits=bits, range="calibrated", calibration_images=10**6)
+        adc = ADC(bits=bits) if bits < 8 else ADC(bits=bits, range="calibrated", calibration_images={8: 5000, 9: 10**6}[bits])
         return case.replace(conversion=case.conversion.replace(adc=adc))
 
-    wrong = replace(study(4, 8, 6), sweeps=(replace(study(4, 8, 6).sweeps[0], turn=broken),))
+    wrong = replace(study(4, 8, 6, 9), sweeps=(replace(study(4, 8, 6, 9).sweeps[0], turn=broken),))
     states = run(prepare(wrong, tmp_path, workers))
-    assert (states[-1].done, states[-1].total) == (2, 3)
-    ((what, why),) = states[-1].failures.items()
-    assert what == "small, adc: bits=8, seed 0"
-    assert "calibrates on 1000000 images" in why
+    assert (states[-1].done, states[-1].total) == (2, 4)
+    failures = dict(states[-1].failures)
+    assert list(failures) == ["small, adc: bits=9, seed 0", "small, adc: bits=8, seed 0"]
+    assert "calibrates on 5000 images" in failures["small, adc: bits=8, seed 0"]
+    assert re.search(r"needs an estimated .* GiB of memory; the largest worker offers", failures["small, adc: bits=9, seed 0"])
     assert len(records(tmp_path)) == 2
-    assert len(prepare(wrong, tmp_path).missing) == 1
+    assert len(prepare(wrong, tmp_path).missing) == 2
+    tries = {
+        error.case.description: error.tries
+        for error in map(Store(tmp_path).error, (c.fingerprint for c in prepare(wrong, tmp_path).missing))
+        if error
+    }
+    assert tries == {"adc: bits=8": 1, "adc: bits=9": 0}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,7 @@ import trouble
 from conftest import make_case
 
 from membench import Case, Knob, Study, Sweep, run_case
-from membench.campaign import Store, Workers, prepare
+from membench.campaign import State, Store, Workers, _cluster, prepare
 from membench.errors import EnvironmentProblemError
 from membench.record import Record, load
 
@@ -48,17 +52,12 @@ def test_each_trouble_costs_tries_elsewhere_then_an_error_with_its_reason(tmp_pa
     assert (state.done, state.points_done) == (5, 5)
     reasons = {what.split("name=")[1].split(",")[0]: why for what, why in state.failures.items()}
     assert set(reasons) == bad
-    assert {name: trouble.tries(str(ledger), name) for name in TROUBLES} == {
-        "kill": 3,
-        "kill-twice": 3,
-        "raise": 3,
-        "raise-once": 2,
-        "hang": 3,
-        "hog": 3,
-        "none-1": 1,
-        "none-2": 1,
-        "none-3": 1,
-    }
+    tries = {name: trouble.tries(str(ledger), name) for name in TROUBLES}
+    # Dask may have a result recomputed whose worker dies before it was fetched, and a try may end before the client hears of it.
+    assert all(3 <= tries[name] <= 5 for name in bad), tries
+    assert tries["kill-twice"] >= 3
+    assert tries["raise-once"] >= 2
+    assert all(tries[f"none-{k}"] >= 1 for k in (1, 2, 3))
     assert "ended unexpectedly: killed, out of memory, or a crash" in reasons["kill"]
     assert "RuntimeError: a bug" in reasons["raise"]
     assert "it took longer than its limit of 8 s" in reasons["hang"]
@@ -71,7 +70,8 @@ def test_each_trouble_costs_tries_elsewhere_then_an_error_with_its_reason(tmp_pa
         error, record = store.error(point.fingerprint), store.record_file(point.fingerprint)
         if point.description.removeprefix("trouble: name=") in bad:
             assert error is not None
-            assert (error.case, error.tries) == (point, 3)
+            assert error.case == point
+            assert error.tries >= 3
             assert error.reason in reasons.values()
             assert not record.exists()
         else:
@@ -98,13 +98,45 @@ def test_an_error_is_tried_again_by_the_next_start_and_forgotten_when_it_goes_we
     assert trouble.tries(str(ledger), "none-1") == 1
 
 
-def test_a_scheduler_that_is_not_there_is_told() -> None:
-    import dask
-
-    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
-        pass
+def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_cluster, "CONNECT_S", 1.0)
     with (
         pytest.raises(EnvironmentProblemError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1: "),
         Workers(scheduler="tcp://127.0.0.1:1").opened(),
     ):
         pytest.fail("connected")
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_dies_ends_the_client_with_a_message_and_what_was_measured_stays(tmp_path: Path) -> None:
+    """kill -9 of a scheduler of its own process; a second start with another one does the rest."""
+    ledger, folder = tmp_path / "ledger", tmp_path / "study"
+    ledger.mkdir()
+    TROUBLES.update({f"slow-{k}": ("sleep", 0.5) for k in range(12)})
+    declared = study(ledger, *(f"slow-{k}" for k in range(12)))
+    scheduler = subprocess.Popen([sys.executable, "-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard",
+                                  "--scheduler-file", str(tmp_path / "scheduler.json")], stderr=subprocess.DEVNULL)  # fmt: skip
+    worker = subprocess.Popen([sys.executable, "-m", "dask", "worker", "--scheduler-file", str(tmp_path / "scheduler.json"),
+                               "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1"], stderr=subprocess.DEVNULL)  # fmt: skip
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "scheduler.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        address = json.loads((tmp_path / "scheduler.json").read_text())["address"]
+
+        def tell(state: State) -> None:
+            if state.points_done == 3 and scheduler.poll() is None:
+                scheduler.kill()
+
+        options = {"declared_in": Path(trouble.__file__)}
+        with pytest.raises(EnvironmentProblemError, match="is gone"):
+            prepare(declared, folder, workers=Workers(scheduler=address), **options).run(tell)
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+    kept = len(list(folder.glob("points/*/*.json")))
+    assert 3 <= kept < 12
+    again = prepare(declared, folder, workers=Workers(count=2), **options).run(lambda state: None)
+    assert (again.done, again.failures) == (12, {})
