@@ -8,6 +8,7 @@ record's fields.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import resource
@@ -65,14 +66,20 @@ def tracked(baselines: Path, names: Iterable[str]) -> dict[Label, Path]:
     return found
 
 
-def outcomes(cases: Mapping[Label, Path]) -> dict[str, Outcome]:
-    """Measure each case in a process of its own: peak memory is a process's, and a crash is one case's."""
-    return {str(label): _in_a_process(file) for label, file in cases.items()}
+def outcomes(cases: Mapping[Label, Path], modules: Sequence[str] = ()) -> dict[str, Outcome]:
+    """Measure each case in a process of its own: peak memory is a process's, and a crash is one case's.
+
+    Args:
+        cases: the baseline of each.
+        modules: imported before, by name; they register networks and data sets that membench does not have.
+    """
+    return {str(label): _in_a_process(file, modules) for label, file in cases.items()}
 
 
-def _in_a_process(baseline: Path) -> Outcome:
+def _in_a_process(baseline: Path, modules: Sequence[str]) -> Outcome:
     # -P: the folder of this script is membench itself, whose module names would hide the standard library's.
-    done = subprocess.run([sys.executable, "-P", __file__, str(baseline)], check=False, capture_output=True, text=True)
+    command = [sys.executable, "-P", __file__, str(baseline), *modules]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     try:
         outcome: Outcome = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
@@ -80,8 +87,8 @@ def _in_a_process(baseline: Path) -> Outcome:
     return outcome
 
 
-def measure(baseline: Path) -> Outcome:
-    """Measure a case, as its baseline declares it, with the membench that is installed here."""
+def measure(baseline: Path, modules: Sequence[str] = ()) -> Outcome:
+    """Measure a case, as its baseline declares it, with the membench that can be imported here."""
     accepted = _accepted(baseline)
     if importlib.util.find_spec("membench.pipeline") is None:
         return {"unfit": "this membench has no run_case yet"}
@@ -89,6 +96,8 @@ def measure(baseline: Path) -> Outcome:
     from membench.errors import InputError
 
     try:
+        for name in modules:
+            importlib.import_module(name)
         case = Case.from_json(json.dumps(accepted["case"]), str(baseline))
         if case.fingerprint != accepted["fingerprint"]:
             return {
@@ -99,6 +108,10 @@ def measure(baseline: Path) -> Outcome:
         records = [run_case(case, accepted["engine"]) for _ in range(RUNS)]
     except InputError as error:
         return {"unfit": str(error)}
+    except ModuleNotFoundError as error:
+        if error.name not in modules:
+            raise
+        return {"unfit": f"there is no module {error.name} yet"}
     return {"values": values(records)}
 
 
@@ -157,4 +170,4 @@ def _accepted(baseline: Path) -> dict[str, Any]:
 if __name__ == "__main__":
     # This process has another clock, for membench of any commit: on a machine with other work to do, the wall's says who else ran.
     time.perf_counter = time.process_time
-    print(json.dumps(measure(Path(sys.argv[1]))))
+    print(json.dumps(measure(Path(sys.argv[1]), sys.argv[2:])))

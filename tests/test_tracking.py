@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -159,6 +160,26 @@ def test_each_case_has_an_outcome_of_its_own(tmp_path: Path, record: Record) -> 
     assert "humidity: there is no such field" in outcomes["later"]["unfit"]
     assert "exit code 1" in outcomes["damaged"]["failed"]
     assert "JSONDecodeError" in outcomes["damaged"]["failed"]
+
+
+def test_a_module_that_is_not_there_yet_makes_a_case_unfit_and_one_that_fails_does_not(
+    tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "needs_more.py").write_text("import what_nobody_has\n")
+    file = baseline(tmp_path, record)
+    assert tracking.measure(file, ["networks_of_later"]) == {"unfit": "there is no module networks_of_later yet"}
+    with pytest.raises(ModuleNotFoundError, match="what_nobody_has"):
+        tracking.measure(file, ["needs_more"])
+
+
+@pytest.mark.slow
+def test_a_network_that_another_module_registers_is_measured(
+    tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+    outcomes = tracking.outcomes({tracking.Label("small"): baseline(tmp_path, record)}, ["tiny"])
+    assert outcomes["small"]["values"]["error"] == tracking.values([record])["error"]
 
 
 @pytest.fixture
