@@ -80,9 +80,9 @@ def _engines() -> Iterator[Finding]:
     for engine in ENGINES:
         problem = engine.problem()
         if problem is None:
-            yield Finding(f"engine {engine.name}", engine.version(), vital=True)
+            yield Finding(f"engine {engine.name}", engine.version(), vital=not engine.optional)
         else:
-            yield Finding(f"engine {engine.name}", problem.reason, False, problem.remedy, vital=True)
+            yield Finding(f"engine {engine.name}", problem.reason, False, problem.remedy, vital=not engine.optional)
 
 
 def _kernel() -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from membench.measure.inference import Inference, infer
 from membench.measure.machine import provenance
 from membench.measure.memory import PeakMemory
 from membench.models import NETWORKS, Trained, obtain
-from membench.record import Costs, LayerInfo, Measured, Record, SeedCost, SeedResult, WeightsRef
+from membench.record import Costs, LayerInfo, Measured, Provenance, Record, SeedCost, SeedResult, WeightsRef
 from membench.runtime import full_precision, pinned_threads, torch_device
 
 Progress = Callable[[str, int, int], None]
@@ -172,5 +172,11 @@ def _record(
             digital_layers=plan.digital,
         ),
         costs=costs,
-        provenance=provenance(device),
+        provenance=_provenance(engine, device),
     )
+
+
+def _provenance(engine: str, device: str) -> Provenance:
+    """With the version of the simulator, where that is none of the packages that every record names."""
+    found, executor = provenance(device), ENGINES.get(engine)
+    return found.replace(versions={**found.versions, engine: executor.version()}) if executor.optional else found

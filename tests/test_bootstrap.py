@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
@@ -21,6 +22,8 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "bootstrap_for_test", module)
     spec.loader.exec_module(module)
+    steps = tuple(dataclasses.replace(step, fits=True) for step in module.STEPS)
+    monkeypatch.setattr(module, "STEPS", steps)
     for name in ("requirements", "pyproject.toml"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.setattr(module, "ROOT", tmp_path)
@@ -44,7 +47,7 @@ def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_first_call_installs_in_order_and_the_second_nothing(bootstrap: ModuleType) -> None:
     bootstrap.prepare()
-    assert [call.split()[0] for call in bootstrap.calls] == ["creating", "installing", "compiling", "installing", "installing"]
+    assert [call.split()[0] for call in bootstrap.calls] == ["creating", "installing", "compiling", *["installing"] * 3]
     bootstrap.calls.clear()
     bootstrap.prepare()
     assert bootstrap.calls == []
@@ -57,7 +60,7 @@ def test_an_interrupted_call_carries_on(bootstrap: ModuleType) -> None:
     bootstrap.calls.clear()
     bootstrap.fails_at = None
     bootstrap.prepare()
-    assert [call.split()[0] for call in bootstrap.calls] == ["compiling", "installing", "installing"]
+    assert [call.split()[0] for call in bootstrap.calls] == ["compiling", "installing", "installing", "installing"]
 
 
 def test_a_changed_pin_installs_again(bootstrap: ModuleType) -> None:
@@ -80,7 +83,17 @@ def test_a_half_made_environment_is_made_anew(bootstrap: ModuleType, monkeypatch
     monkeypatch.setattr(bootstrap, "venv_works", lambda: False)
     bootstrap.PYTHON.parent.rmdir()
     bootstrap.prepare()
-    assert len(bootstrap.calls) == 5
+    assert len(bootstrap.calls) == 6
+
+
+def test_what_this_machine_cannot_have_is_left_out(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = tuple(dataclasses.replace(step, fits=step.name != "simulators") for step in bootstrap.STEPS)
+    monkeypatch.setattr(bootstrap, "STEPS", steps)
+    bootstrap.prepare()
+    assert "installing other simulators to compare with" not in bootstrap.calls
+    bootstrap.calls.clear()
+    bootstrap.prepare()
+    assert bootstrap.calls == []
 
 
 @pytest.mark.parametrize(

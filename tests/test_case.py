@@ -784,6 +784,6 @@ def test_another_process_gives_the_same_fingerprint_without_importing_torch(seed
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.stdout.split() == [FULL.fingerprint]

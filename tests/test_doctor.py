@@ -38,7 +38,7 @@ def by_name(findings: list[Finding]) -> dict[str, Finding]:
 
 
 def test_this_machine_is_healthy_if_its_engines_are(here: dict[str, Finding]) -> None:
-    assert healthy(list(here.values())) == all(engine.problem() is None for engine in ENGINES)
+    assert healthy(list(here.values())) == all(engine.optional or engine.problem() is None for engine in ENGINES)
 
 
 def test_every_version_engine_data_set_and_weight_is_named(here: dict[str, Finding]) -> None:
@@ -85,7 +85,7 @@ def test_without_data_the_remedy_is_named_and_the_machine_still_healthy(bare: Pa
         assert findings[f"data {name}"].remedy == f"membench data get {name}"
         assert str(bare / "data") in findings[f"data {name}"].found
     assert findings["data mnist5k"].ok
-    assert healthy(list(findings.values())) == all(engine.problem() is None for engine in ENGINES)
+    assert healthy(list(findings.values())) == all(engine.optional or engine.problem() is None for engine in ENGINES)
 
 
 def test_damaged_data_are_a_finding(bare: Path) -> None:
@@ -95,6 +95,16 @@ def test_damaged_data_are_a_finding(bare: Path) -> None:
     finding = by_name(examine_machine())["data mnist"]
     assert not finding.ok
     assert "t10k-images-idx3-ubyte" in finding.found
+
+
+def test_an_absent_simulator_is_told_and_lacks_nothing(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for engine in ENGINES:
+        if engine.optional:
+            monkeypatch.setattr(type(engine), "problem", lambda self: Problem("it is not here", "get it"))
+    findings = examine_machine()
+    finding = by_name(findings)["engine crosssim"]
+    assert (finding.found, finding.ok, finding.vital, finding.remedy) == ("it is not here", False, False, "get it")
+    assert healthy(findings) == all(engine.optional or engine.problem() is None for engine in ENGINES)
 
 
 def test_an_engine_that_cannot_run_makes_the_machine_unhealthy(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -33,12 +34,13 @@ class SetupError(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """One pip call. `inputs` are hashed into the stamp; `about` is said while it runs."""
+    """One pip call. `inputs` are hashed into the stamp; `about` is said while it runs; `fits`: whether this machine can have it."""
 
     name: str
     about: str
     arguments: tuple[str, ...]
     inputs: tuple[str, ...]
+    fits: bool = True
 
     @property
     def stamp(self) -> Path:
@@ -49,8 +51,11 @@ class Step:
         return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
     def done(self) -> bool:
-        return self.stamp.exists() and self.stamp.read_text() == self.digest()
+        return not self.fits or (self.stamp.exists() and self.stamp.read_text() == self.digest())
 
+
+# What other simulators have wheels for; elsewhere membench does without them.
+_HAS_WHEELS = sys.version_info < (3, 13) and sys.platform == "linux" and platform.machine() == "x86_64"
 
 STEPS = (
     Step(
@@ -70,6 +75,13 @@ STEPS = (
         "installing the run-time and development packages",
         ("-r", "requirements/run.txt", "-r", "requirements/dev.txt"),
         ("requirements/run.txt", "requirements/dev.txt"),
+    ),
+    Step(
+        "simulators",
+        "installing other simulators to compare with",
+        ("--no-deps", "--only-binary", ":all:", "-r", "requirements/simulators.txt"),
+        ("requirements/simulators.txt",),
+        _HAS_WHEELS,
     ),
     Step(
         "membench",
@@ -136,7 +148,7 @@ def prepare() -> None:
     check_machine()
     if not venv_works():
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], f"creating .venv with Python {sys.version.split()[0]}")
-        todo = list(STEPS)
+        todo = [step for step in STEPS if step.fits]
     for step in todo:
         step.stamp.unlink(missing_ok=True)
         run([str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", *step.arguments], step.about)

@@ -9,7 +9,7 @@ from pathlib import Path
 import filelock
 
 from membench.errors import EnvironmentProblemError, FileFormatError, InputError
-from membench.record import Record, load, save
+from membench.record import Record, find, save
 from membench.study import StudyInfo
 
 
@@ -30,12 +30,11 @@ class RecordStore:
         Args:
             weights: SHA-256 of the weights' file.
         """
-        file = self.file(fingerprint)
-        if not file.exists():
-            return None
         try:
-            record = load(Record, file)
+            record = find(Record, self.file(fingerprint))
         except FileFormatError:
+            return None
+        if record is None:
             return None
         known = (record.fingerprint, record.engine, record.weights.sha256)
         return record if known == (fingerprint, engine, weights) else None
@@ -50,12 +49,11 @@ class RecordStore:
             InputError: when another study, or the same one coarse or fine, lies there already.
         """
         file = self.folder / StudyInfo.FILE
-        if file.exists():
-            there = load(StudyInfo, file)
-            if (there.name, there.quick, there.engine) != (info.name, info.quick, info.engine):
-                raise InputError(
-                    f"{self.folder} holds the study {_said(there)}; this is {_said(info)}. Name another folder with --out, or remove it."
-                )
+        there = find(StudyInfo, file)
+        if there is not None and (there.name, there.quick, there.engine) != (info.name, info.quick, info.engine):
+            raise InputError(
+                f"{self.folder} holds the study {_said(there)}; this is {_said(info)}. Name another folder with --out, or remove it."
+            )
         return save(info, file)
 
     @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import TypeVar
 from membench.compare.revision import Revision, find_revision
 from membench.errors import FileFormatError, InputError
 from membench.record import Baseline, Record, load
+from membench.storage import read_whole
+from membench.strict_json import parse
 from membench.study import StudyInfo
 
 Key = tuple[str, str]  # case, engine
@@ -97,13 +98,10 @@ def read_record(file: Path) -> tuple[Record, bool]:
     Raises:
         FileFormatError: when it is neither a record nor a baseline.
     """
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FileFormatError(f"Cannot read {file}: {error.strerror}.") from error
-    except ValueError as error:
-        raise FileFormatError(f"{file} is not JSON: {error}. Restore it, or make it anew.") from error
-    if isinstance(content, dict) and "record" in content:
+    data = read_whole(file)
+    if data is None:
+        raise FileFormatError(f"Cannot read {file}: there is no such file.")
+    if "record" in parse(data, str(file)):
         return load(Baseline, file).record, True
     return load(Record, file), False
 

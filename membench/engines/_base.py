@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from membench.case import ADC, Conversion, Tuning
 from membench.effect import Crossbar, Effect, Reading
 from membench.engines._layers import Plan
+from membench.engines._ways import Ways
 from membench.errors import EnvironmentProblemError, UnsupportedError
 from membench.record import LayerInfo
 from membench.registry import Registry
@@ -78,10 +79,14 @@ class Engine(ABC):
     Attributes:
         name: as the command line, records and the folder of baselines name it.
         any_device: whether a converted network runs on the device of its model, or on the CPU only.
+        optional: whether nothing else needs it, so that a machine without it lacks nothing.
+        ways: how it expresses each field of a profile; docs/engines.md is made from them.
     """
 
     name: ClassVar[str]
     any_device: ClassVar[bool] = True
+    optional: ClassVar[bool] = False
+    ways: ClassVar[Ways] = {}
 
     @abstractmethod
     def problem(self) -> Problem | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from membench.case import Conversion, Tuning
 from membench.effect import Crossbar, Effect
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
 from membench.engines._layers import Plan, examine
+from membench.engines._ways import By, Way, Ways
 from membench.errors import UnsupportedError
 
 
@@ -49,6 +50,10 @@ class DigitalEngine(Engine):
     """No conversion: a case on this engine loses nothing, and its baseline tracks the digital accuracy."""
 
     name = "digital"
+    ways: ClassVar[Ways] = {
+        "conversion": Way(By.MEMBENCH, "says nothing to a network without devices"),
+        "nonidealities": Way(By.NOBODY, "the digital engine has no devices"),
+    }
 
     def problem(self) -> Problem | None:
         return None

@@ -23,7 +23,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from membench.devices import Device
 from membench.effect import Array, Crossbar, Effect, Stage
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
 from membench.engines._layers import Plan, PlannedLayer, examine, layer_at, with_layer
+from membench.engines._ways import By, Way, Ways, only
 from membench.errors import NotConvertedError, UnsupportedError
 from membench.nonidealities import ConductanceDrift, DeviceFaults, Variability
 from membench.nonidealities._empirical import EmpiricalMetalOxide
@@ -321,6 +322,22 @@ class MemTorchEngine(Engine):
 
     name = "memtorch"
     any_device = False
+    ways: ClassVar[Ways] = {
+        "conversion": Way(By.SIMULATOR, "its own: where the field comes from"),
+        "conversion.adc.range": Way(By.SIMULATOR, "taken afresh from each vector", only("vector", "its ranges are those of each vector")),
+        "conversion.adc.calibration_images": Way(By.NOBODY, "its ranges are those of each vector"),
+        "conversion.scaling": Way(By.NOBODY, "it has its own scaling only: per image or batch, never undone"),
+        "conversion.dac": Way(By.NOBODY, "its voltages are exact"),
+        "conversion.keep_digital": Way(By.MEMBENCH, "names of layers"),
+        "nonidealities": Way(By.MEMBENCH, "acts on the conductances as the effect says; MemTorch is programmed with the result"),
+        "nonidealities.variability": Way(By.SIMULATOR, "StochasticParameter for r_on and r_off, ohms"),
+        "nonidealities.device_faults": Way(By.MEMBENCH, "as in membench; with memtorch_compatible MemTorch's apply_device_faults"),
+        "nonidealities.conductance_drift": Way(By.SIMULATOR, "model_conductance_drift, seconds; with a spread of nu, membench's"),
+        "nonidealities.retention": Way(By.SIMULATOR, "model_endurance_retention"),
+        "nonidealities.endurance": Way(By.SIMULATOR, "model_endurance_retention"),
+        "nonidealities.read_noise": Way(By.NOBODY, "it has none"),
+        "nonidealities.non_linear": Way(By.NOBODY, "its effect of this name does nothing, or takes hours"),
+    }  # fmt: skip
 
     def problem(self) -> Problem | None:
         try:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import ClassVar, cast
 
 import numpy as np
 import torch
@@ -24,14 +24,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from membench.arrays import MemristiveLayer, kernel_in_use
-from membench.arrays.draws import Resistance, resistances
-from membench.arrays.geometry import Geometry
 from membench.case import ADC, Conversion, Tuning
 from membench.effect import Array, Crossbar, Effect, ReadEffect, Reading, Stage
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
 from membench.engines._layers import Plan, PlannedLayer, examine, layer_at, with_layer
+from membench.engines._tuning import check_tuning
+from membench.engines._variability import device_limits
+from membench.engines._ways import By, Way, Ways
 from membench.engines.memtorch import MemTorchEngine, draws_r_on_first, map_weights
-from membench.errors import InputError, UnsupportedError
+from membench.errors import UnsupportedError
 from membench.nonidealities import Variability
 from membench.record import LayerInfo
 from membench.runtime import derive_seed, legacy_generator
@@ -159,6 +160,37 @@ class VectorizedEngine(Engine):
     """MemTorch's semantics on arrays: the C++ kernel on the CPU, plain torch elsewhere or without a compiler."""
 
     name = "vectorized"
+    ways: ClassVar[Ways] = {
+        "conversion.device.kind": Way(By.MEMBENCH, "of a device model only r_on and r_off act (1T1R, written directly)"),
+        "conversion.device.r_on": Way(By.MEMBENCH, "ohms; the largest weight is 1 / r_on"),
+        "conversion.device.r_off": Way(By.MEMBENCH, "ohms; a weight of 0 is 1 / r_off"),
+        "conversion.scheme": Way(By.MEMBENCH, "G+ - G-, subtracted before the ADC; or one column minus the middle"),
+        "conversion.tile_shape": Way(By.MEMBENCH, "word lines x bit lines; whole tiles first, the last ones padded at HRS"),
+        "conversion.adc": Way(By.MEMBENCH, "at the foot of each tile's bit lines"),
+        "conversion.adc.bits": Way(By.MEMBENCH, "2^bits codes from -2^(bits-1); halves are rounded up"),
+        "conversion.adc.method": Way(By.MEMBENCH, "linear, or MemTorch's log"),
+        "conversion.adc.range": Way(By.MEMBENCH, "of each vector (MemTorch's rule), calibrated once a layer, or amperes"),
+        "conversion.adc.overflow_rate": Way(By.MEMBENCH, "proportion of currents beyond the range"),
+        "conversion.adc.calibration_images": Way(By.MEMBENCH, "images of the training set"),
+        "conversion.max_input_voltage": Way(By.MEMBENCH, "volts; an input of 1 is 1 V"),
+        "conversion.mapping": Way(By.MEMBENCH, "MemTorch's naive_map: |w| from [0, max|w| of the layer] to [1 / r_off, 1 / r_on]"),
+        "conversion.retained": Way(By.MEMBENCH, "proportion of weights kept in range"),
+        "conversion.tuning": Way(By.MEMBENCH, "a gain and an offset a layer, fitted on noise"),
+        "conversion.keep_digital": Way(By.MEMBENCH, "names of layers"),
+        "conversion.scaling": Way(By.MEMBENCH, "what becomes of inputs beyond max_input_voltage"),
+        "conversion.dac.bits": Way(By.MEMBENCH, "2^bits - 1 levels from -max_input_voltage to max_input_voltage, 0 V among them"),
+        "nonidealities": Way(By.MEMBENCH, "acts on the conductances as the effect says"),
+        "nonidealities.variability": Way(By.MEMBENCH, "r_on and r_off of each device, ohms; drawn as MemTorch draws them"),
+        "nonidealities.finite_conductance_states": Way(By.MEMBENCH, "the nearest of `states` even ones, or of `levels`, siemens"),
+        "nonidealities.programming_error": Way(By.MEMBENCH, "normal, a proportion of G or of the range; repeated until in tolerance"),
+        "nonidealities.device_faults": Way(By.MEMBENCH, "proportions of the devices, held at 1 / r_on, 1 / r_off or a resistance, ohms"),
+        "nonidealities.conductance_drift": Way(By.MEMBENCH, "G (time / initial_time)^-nu, seconds; nu is normal"),
+        "nonidealities.retention": Way(By.MEMBENCH, "MemTorch's empirical model, seconds, kelvin, nanometres, ohms"),
+        "nonidealities.endurance": Way(By.MEMBENCH, "MemTorch's empirical model, switching cycles"),
+        "nonidealities.line_resistance": Way(By.MEMBENCH, "ohms; each tile solved exactly once, as effective conductances"),
+        "nonidealities.read_noise": Way(By.MEMBENCH, "normal, each device at each product: a proportion of G or of the range"),
+        "nonidealities.non_linear": Way(By.MEMBENCH, "the current law of the devices, applied to the voltages"),
+    }  # fmt: skip
 
     def problem(self) -> Problem | None:
         return ENGINES.get(MemTorchEngine.name).problem()  # the mapping routine is MemTorch's
@@ -172,16 +204,7 @@ class VectorizedEngine(Engine):
             if not known and (effect.stage is Stage.FABRICATION or not effect.acts):
                 raise UnsupportedError(f"The engine {self.name} cannot express the non-ideality {effect.kind!r}.")
         plan = examine(model, conversion, sample, _refuse)
-        for layer in plan.layers:
-            if conversion.tuning is not None and layer.kind != "Linear":
-                size = conversion.tuning.conv_size
-                geometry = Geometry.of(layer.module)
-                try:
-                    geometry.out([size] * geometry.dimensions)
-                except InputError as error:
-                    raise UnsupportedError(
-                        f"{layer.name}: its kernel of {geometry.kernel} does not fit tuning noise of {size}: raise Tuning.conv_size."
-                    ) from error
+        check_tuning(plan, conversion.tuning)
         return plan
 
     @torch.inference_mode(False)
@@ -218,16 +241,9 @@ class VectorizedEngine(Engine):
 
 
 def _sampled(layer: MemristiveLayer, effect: Variability, conversion: Conversion, seed: int) -> tuple[Tensor, Tensor]:
-    """1 / r_off and 1 / r_on of each device, from the numbers that MemTorch draws when it makes the layer with this seed."""
-    generator = torch.Generator().manual_seed(seed)
-    # MemTorch's layer draws weights and a bias first.
-    torch.rand(layer.weight.numel() + layer.tiling.columns, generator=generator)
-    lognormal = effect.distribution == "lognormal"
-    r_off = Resistance(conversion.device.r_off, effect.r_off_sigma, lognormal, effect.minimum)
-    r_on = Resistance(conversion.device.r_on, effect.r_on_sigma, lognormal, effect.minimum)
-    shape = layer.conductance.shape
-    off, on = resistances(generator, shape.numel(), r_off, r_on, r_on_first=draws_r_on_first(conversion.device))
-    return (1 / off).float().view(shape), (1 / on).float().view(shape)
+    """1 / r_off and 1 / r_on of each device."""
+    device, before = conversion.device, layer.weight.numel() + layer.tiling.columns
+    return device_limits(effect, device, tuple(layer.conductance.shape), before, seed, r_on_first=draws_r_on_first(device))
 
 
 ENGINES.add(VectorizedEngine.name, VectorizedEngine())

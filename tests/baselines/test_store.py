@@ -209,7 +209,7 @@ def test_two_processes_that_update_at_once_leave_a_whole_file(store: BaselineSto
         for k, path in enumerate(paths)
     ]
     for process in running:
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=300)
         assert process.returncode == 0, stderr.decode()
     baseline = load(Baseline, store.path("memtorch", "small"))
     k = int(baseline.reason.removeprefix("Written by process ").removesuffix("."))
