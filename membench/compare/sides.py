@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -138,7 +139,7 @@ def _key_in(file: Path) -> Key | None:
         content = json.loads(file.read_text(encoding="utf-8"))
         content = content.get("record", content)
         key = content["case"]["name"], content["engine"]
-    except (OSError, ValueError, AttributeError, TypeError, KeyError):
+    except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError):
         return None
     return key if all(isinstance(part, str) for part in key) else None
 

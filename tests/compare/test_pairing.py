@@ -93,7 +93,7 @@ def test_other_batches_are_said(fields: dict[str, int]) -> None:
 
 def test_images_that_stand_twice_are_shared_twice() -> None:
     record = make_record(image_prefix="image")
-    images = ("twice", "twice", *record.measured.images[2:])
+    images = ("00000000000000aa", "00000000000000aa", *record.measured.images[2:])
     record = record.replace(measured=record.measured.replace(images=images, labels=(0, 0, *record.measured.labels[2:])).again())
     found = pair(record, record)
     assert found.a.shape == (1, 20)
@@ -176,5 +176,5 @@ def test_other_data_sets_are_refused() -> None:
 
 
 def test_other_labels_are_refused() -> None:
-    with pytest.raises(InputError, match="image image-4 is of class 4 in A and 5 in B: the data set is not the same"):
+    with pytest.raises(InputError, match="image [0-9a-f]{16} is of class 4 in A and 5 in B: the data set is not the same"):
         pair(make_record(), make_record(relabelled=(4,)))
