@@ -176,5 +176,5 @@ def test_other_data_sets_are_refused() -> None:
 
 
 def test_other_labels_are_refused() -> None:
-    with pytest.raises(InputError, match="image [0-9a-f]{16} is of class 4 in A and 5 in B: the data set is not the same"):
+    with pytest.raises(InputError, match=r"image [0-9a-f]{16} is of class 4 in A and 5 in B: the data set is not the same"):
         pair(make_record(), make_record(relabelled=(4,)))
