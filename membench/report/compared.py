@@ -91,4 +91,5 @@ def _footnotes(comparison: Comparison) -> str:
     why = sorted({timing.why_ratio for timing in timings if timing.unit == OTHER})
     if why:
         said += f" * Not the same machine ({'; '.join(why)}): the ratio to the digital network of the same run is compared."
-    return said
+    versions = dict.fromkeys(version for case in comparison.cases for version in case.versions)
+    return f"{said} Other versions: {'; '.join(versions)}." if versions else said

@@ -167,4 +167,6 @@ def test_baselines_and_studies_are_not_written_to(place: Path) -> None:
     (place / "out" / "study.json").write_text("{}")
     with pytest.raises(InputError, match="out holds a study and lacks small"):
         missing_in(read_side("out"))
+    with pytest.raises(InputError, match=r"0123\.json is a single record and not of small"):
+        missing_in(read_side("out/records/0123.json"))
     assert not (place / "asked").exists()
