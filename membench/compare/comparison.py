@@ -64,6 +64,7 @@ class CaseChange(Plain):
         test: which test was used.
         notes: what differs between the sides or was left out.
         versions: what was installed in other versions.
+        same_record: whether both sides hold one and the same record, so that nothing was measured in between.
         timing: of the simulation.
     """
 
@@ -86,6 +87,7 @@ class CaseChange(Plain):
     test: str = ""
     notes: tuple[str, ...] = ()
     versions: tuple[str, ...] = ()
+    same_record: bool = False
     timing: Timing | None = None
 
 
@@ -218,6 +220,7 @@ def _judge(key: Key, tested: _Tested, p: float, p_within: float, cases: int) -> 
         test=pairing.test,
         notes=pairing.notes,
         versions=_versions(a, b),
+        same_record=a == b,
         timing=compare_times(a, b),
     )
 

@@ -99,5 +99,14 @@ def test_other_versions_are_said_once() -> None:
     )
     sides = side("A", one, other), side("B", one.replace(provenance=newer), other.replace(provenance=newer))
     said = compared(compare_sides(*sides))
-    assert said.endswith(" Other versions: torch 2.6.0 in A, 2.14.1 in B; kernel unknown in A, C++ in B.")
+    assert said.endswith("\n\nOther versions: torch 2.6.0 in A, 2.14.1 in B; kernel unknown in A, C++ in B.")
     assert "Other versions" not in compared(compare_sides(sides[0], sides[0]))
+
+
+def test_a_copy_is_not_taken_for_a_measurement() -> None:
+    """Two commits with the same baselines are identical though nobody measured the second."""
+    one, other = run("one"), run("two")
+    again = other.replace(provenance=other.provenance.replace(created="2026-02-03T04:05:06+00:00"))
+    said = compared(compare_sides(side("A", one, other), side("B", one, again)))
+    assert "1 of the 2 cases compared are one and the same record on both sides: nothing was measured in between." in said
+    assert "same record" not in compared(compare_sides(side("A", other), side("B", again)))
