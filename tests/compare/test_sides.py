@@ -73,7 +73,7 @@ def test_a_single_file(place: Path, accepted: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("{", "one.json is not JSON"), ("[]", "not a JSON object"), ("{}", "schema version None")]
+    ("text", "words"), [("{", "one.json is not a JSON object"), ("[]", "not a JSON object"), ("{}", "schema version None")]
 )
 def test_a_single_file_that_is_no_record_is_refused(place: Path, text: str, words: str) -> None:
     (place / "one.json").write_text(text)
@@ -95,7 +95,7 @@ def test_damaged_files_of_a_folder_are_listed(place: Path) -> None:
     assert key == ("edited", "memtorch")
     assert "measured.accuracy is 0.123" in reason
     assert "\n" not in reason
-    assert "truncated.json is not JSON" in unreadable
+    assert "truncated.json is not a JSON object" in unreadable
 
 
 def test_two_records_of_a_case_are_refused(place: Path) -> None:
@@ -151,7 +151,7 @@ def test_damaged_baselines_of_a_commit_are_named_by_the_commit(place: Path) -> N
     (place / "baselines" / "memtorch" / "bad.json").write_text("{")
     commit(place, "first")
     (unreadable,) = read_side("HEAD").unreadable
-    assert unreadable.startswith("HEAD:baselines/memtorch/bad.json is not JSON")
+    assert unreadable.startswith("HEAD:baselines/memtorch/bad.json is not a JSON object")
 
 
 def test_a_folder_is_meant_where_a_branch_has_its_name(place: Path) -> None:
