@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from formats import FEW, RECIPE, TINY
+from formats import FEW, RECIPE, STUDY, TINY
 from records import make_record
 
 from membench.baselines import BaselineStore
@@ -149,11 +149,10 @@ print(found.path, found.build_seconds > 0)
 @pytest.mark.slow
 def test_two_processes_run_the_same_study(tmp_path: Path) -> None:
     """One of them has the folder; the other is refused in a line, and afterwards finds all measured."""
-    from test_campaign import command
-
-    paths = {"PYTHONPATH": str(ROOT)}
-    arguments = command(tmp_path, values=(4, 6), images=20)
-    env = {**os.environ, **paths}
+    declared = tmp_path / "declared.py"
+    declared.write_text(f"import sys\nsys.path.insert(0, {str(HERE.parent)!r})\nimport tiny\n{STUDY.decode()}")
+    arguments = [sys.executable, "-m", "membench", "study", str(declared), "--out", str(tmp_path / "out"), "--workers", "1"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = [subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) for _ in "ab"]
     ended = [one.communicate(timeout=300) for one in run]
     codes = sorted(one.returncode for one in run)
@@ -165,7 +164,7 @@ def test_two_processes_run_the_same_study(tmp_path: Path) -> None:
     assert subprocess.run(arguments, capture_output=True, env=env, check=False).returncode == 0
     files = list((tmp_path / "out/records").iterdir())
     assert sorted(load(Record, file).fingerprint for file in files) == sorted(file.stem for file in files)
-    assert len(files) == 2
+    assert len(files) == 9
 
 
 def test_two_threads_write_one_file(tmp_path: Path) -> None:
