@@ -251,7 +251,12 @@ def _explanation() -> Format:
 
     files = _written(("explanation.json", item))
     return Format(
-        "explanation", files, "explanation.json", lambda folder: load(Explanation, folder / "explanation.json"), judge
+        "explanation",
+        files,
+        "explanation.json",
+        lambda folder: load(Explanation, folder / "explanation.json"),
+        judge,
+        refused=740,
     )
 
 
