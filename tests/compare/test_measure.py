@@ -76,8 +76,11 @@ def test_from_a_folder_below_it_runs_in_that_folder_of_the_commit(place: Path, m
     (place / "project").mkdir()
     (place / "project" / "file").write_text("")
     commit(place, "third")
+    (place / "other").mkdir()
+    pretend(place / "other", make_record(wrong=(9,)))
+    monkeypatch.setenv("PYTHONPATH", str(place / "other"))
     monkeypatch.chdir(place / "project")
-    assert set(missing_in(read_side("HEAD")).records) == {KEY}
+    assert missing_in(read_side("HEAD")).records == {KEY: make_record(wrong=(3,))}
     assert json.loads((place / "asked").read_text())[0].endswith("/project")
 
 
