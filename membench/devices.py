@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 
 from membench.errors import InputError
 from membench.plain import Plain, Positive
+from membench.words import quoted
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Device(Plain):
     def _explain_switching_parameters(cls, data: Any) -> Any:
         if isinstance(data, Mapping) and (unknown := [key for key in data if key not in cls.model_fields]):
             raise InputError(
-                f"{cls.__name__} has no parameter {', '.join(map(repr, unknown))}. It takes r_on and r_off, in ohms. Conductances "
+                f"{cls.__name__} has no parameter {', '.join(map(quoted, unknown[:8]))}. It takes r_on and r_off, in ohms. Conductances "
                 "are written directly (1T1R), so a model's switching parameters would move no result and are not accepted."
             )
         return data

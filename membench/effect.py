@@ -12,16 +12,17 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, SerializeAsAny
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from membench.devices import CurrentLaw, Device
 from membench.errors import EffectDidNothingError, InputError
-from membench.plain import Plain
+from membench.plain import Line, Plain
 from membench.registry import Registry
+from membench.words import quoted
 
 Array = NDArray[np.float64]
 Random = np.random.Generator | np.random.RandomState
@@ -107,10 +108,16 @@ class Proof(Plain):
     """
 
     effect: str
-    devices: int
-    moved: int
-    mean_change: float
-    details: dict[str, float] = Field(default_factory=dict)
+    devices: Annotated[int, Field(ge=1, lt=2**63)]
+    moved: Annotated[int, Field(ge=0, lt=2**63)]
+    mean_change: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    details: dict[Line, Annotated[float, Field(allow_inf_nan=False)]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _moved_are_devices(self) -> Self:
+        if self.moved > self.devices:
+            raise InputError(f"proof of {self.effect}: moved: {self.moved} of {self.devices} devices")
+        return self
 
 
 class Effect(Plain):
@@ -228,7 +235,7 @@ def effect_from(value: Any) -> Effect:
     if isinstance(value, Effect):
         return value
     if not isinstance(value, Mapping) or not isinstance(value.get("kind"), str):
-        raise InputError(f"A non-ideality must be an Effect or a mapping with a 'kind', not {value!r}.")
+        raise InputError(f"A non-ideality must be an Effect or a mapping with a 'kind', not {quoted(value)}.")
     return EFFECTS.get(value["kind"])(**value)
 
 

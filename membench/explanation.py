@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
 
 from membench.case import Case, Conversion, InputScaling
-from membench.plain import Plain
+from membench.errors import InputError
+from membench.plain import Count, Line, Plain, Power, Proportion, Seed, Sha256
 from membench.statistics import Interval
+from membench.words import quoted
 
 # Parts of a conversion that are added one by one: (name of the step, its field). A field that Conversion lacks is left out.
 PARTS = (("tiles", "tile_shape"), ("input limit", "max_input_voltage"), ("DAC", "dac"), ("ADC", "adc"))
@@ -43,13 +47,13 @@ class Step(Plain):
         logit_error: root mean square of the logits' error relative to the digital logits.
     """
 
-    name: str
+    name: Line
     what: str
-    accuracy: float
+    accuracy: Proportion
     loss: Interval
     certain: bool
     change: Interval
-    logit_error: float
+    logit_error: Power
 
 
 class LayerBlame(Plain):
@@ -66,14 +70,14 @@ class LayerBlame(Plain):
         protected_logit_error: the logit error that is left then.
     """
 
-    name: str
-    kind: str
+    name: Line
+    kind: Line
     snr_db_alone: float
     snr_db_arriving: float
-    clipped: float
-    scaled: float
+    clipped: Proportion
+    scaled: Proportion
     protected_gain: Interval
-    protected_logit_error: float
+    protected_logit_error: Power
 
 
 class Culprit(Plain):
@@ -117,19 +121,34 @@ class Explanation(Plain):
     """
 
     schema_version: Literal[1] = 1
-    case: str
-    fingerprint: str
-    engine: str
-    images: int
-    seeds: tuple[int, ...]
-    layer_images: int = 0
-    layer_seeds: tuple[int, ...] = ()
-    digital_accuracy: float
+    case: Line
+    fingerprint: Sha256
+    engine: Line
+    images: Count
+    seeds: tuple[Seed, ...]
+    layer_images: Annotated[int, Field(ge=0)] = 0
+    layer_seeds: tuple[Seed, ...] = ()
+    digital_accuracy: Proportion
     steps: tuple[Step, ...]
     layers: tuple[LayerBlame, ...] = ()
     culprit: Culprit | None
     most_valuable: str | None = None
     note: str = ""
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Self:
+        steps, layers = [step.name for step in self.steps], [layer.name for layer in self.layers]
+        if not steps:
+            raise InputError("steps: there is one at least, the mapping")
+        if self.culprit is not None and self.culprit.step not in steps:
+            raise InputError(f"culprit.step: {quoted(self.culprit.step)} is none of the steps {', '.join(steps)}")
+        if layers and self.most_valuable is not None and self.most_valuable not in layers:
+            raise InputError(f"most_valuable: {quoted(self.most_valuable)} is none of the layers {', '.join(layers)}")
+        if not self.seeds or not set(self.layer_seeds) <= set(self.seeds) or self.layer_images > self.images:
+            raise InputError("layer_seeds, layer_images: more than the seeds and images that were measured, or no seeds")
+        if any(step.loss.seeds != len(self.seeds) for step in self.steps):
+            raise InputError("steps: a loss is over another number of seeds than there are")
+        return self
 
 
 def measured_on(images: int, seeds: Sequence[int]) -> str:

@@ -20,13 +20,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, Strict
 
 from membench.case import DEFAULT_ENGINE
 from membench.errors import FileFormatError, InputError
 from membench.outcome import Outcome
-from membench.plain import NonNegative, Plain
+from membench.plain import Line, Number, Plain, Reason
+from membench.storage import read_whole
 from membench.verdict import Status, Verdict
+from membench.words import QUOTE, capped, printable, quoted
 
 FILE = "known-failures.toml"  # in the folder of baselines
 LONGEST = datetime.timedelta(days=366)
@@ -44,11 +46,11 @@ class KnownFailure(Plain):
         reason: why it may fail, a sentence for reviewers.
     """
 
-    case: str
-    engine: str = DEFAULT_ENGINE
-    max_loss_points: NonNegative
-    expires: datetime.date
-    reason: Annotated[str, Field(min_length=10)]
+    case: Line
+    engine: Line = DEFAULT_ENGINE
+    max_loss_points: Annotated[Number, Field(ge=0, le=100)]
+    expires: Annotated[datetime.date, Strict()]
+    reason: Reason
 
 
 def load_known_failures(file: Path, declared: Collection[str], today: datetime.date) -> tuple[KnownFailure, ...]:
@@ -62,27 +64,28 @@ def load_known_failures(file: Path, declared: Collection[str], today: datetime.d
         FileFormatError: names the file, the entry and the field.
     """
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        raise FileFormatError(f"Cannot read {file}: {error.strerror}.") from error
+        data = read_whole(file)
+        content = tomllib.loads((data or b"").decode("utf-8"))
+    except RecursionError:
+        raise FileFormatError(f"{file} is not TOML of known failures: it is nested without end.") from None
     except ValueError as error:  # of UTF-8 or of TOML
-        raise FileFormatError(f"{file} is not TOML: {error}.") from error
+        raise FileFormatError(capped(f"{file} is not TOML: {error}.", str(file))) from error
+    if data is None:
+        return ()
     entries: Any = content.pop("known", [])
     if content or not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise FileFormatError(f"{file}: only tables [[known]] are allowed (found: {', '.join(content) or 'known'}).")
+        raise FileFormatError(
+            f"{file}: only tables [[known]] are allowed (found: {printable(', '.join(content))[:QUOTE] or 'known'})."
+        )
     found: list[KnownFailure] = []
     for number, entry in enumerate(entries, 1):
         where = f"{file}, entry {number}"
-        if type(entry.get("max_loss_points")) is int:
-            entry["max_loss_points"] = float(entry["max_loss_points"])  # TOML's 14 is an integer
         try:
             known = KnownFailure(**entry)
         except InputError as error:
-            raise FileFormatError(f"{where}: {error}") from error
+            raise FileFormatError(capped(f"{where}: {error}", where)) from error
         if known.case not in declared:
-            raise FileFormatError(f"{where}: there is no case {known.case!r}. Delete the entry, or mend its name.")
+            raise FileFormatError(f"{where}: there is no case {quoted(known.case)}. Delete the entry, or mend its name.")
         if known.expires > today + LONGEST:
             raise FileFormatError(
                 f"{where}: expires {known.expires} is more than a year away. Give a nearer day, or accept a baseline instead."

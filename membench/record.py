@@ -15,12 +15,17 @@ from pydantic import Field, model_validator
 from membench.case import Case
 from membench.effect import Proof
 from membench.errors import FileFormatError, InputError
-from membench.plain import Plain
+from membench.plain import Count, Integer, Line, Moment, NonNegative, Plain, Power, Proportion, Reason, Seed, Sha256
 from membench.statistics import Interval, paired_difference
-from membench.storage import readable_json, write_atomically
+from membench.storage import read_whole, readable_json, write_atomically
+from membench.strict_json import first_difference, parse
+from membench.words import capped, quoted
 
 Schema = Literal[1]
-Class = Annotated[int, Field(ge=-1)]  # -1: the logits were not finite, so there was no prediction
+Label = Annotated[int, Field(ge=0, lt=2**31)]
+Class = Annotated[int, Field(ge=-1, lt=2**31)]  # -1: the logits were not finite, so there was no prediction
+ImageHash = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+REMEDY = "Restore the file from version control, or make it anew."
 
 
 class LayerInfo(Plain):
@@ -40,14 +45,22 @@ class LayerInfo(Plain):
 
     later: ClassVar[Mapping[str, Any]] = {"reads": None}
 
-    name: str
-    kind: str
-    rows: int
-    columns: int
-    crossbars: int
-    tiles: int | None
-    devices: int
-    reads: int | None = None
+    name: Line
+    kind: Line
+    rows: Count
+    columns: Count
+    crossbars: Annotated[Integer, Field(ge=1, le=2)]
+    tiles: Count | None
+    devices: Count
+    reads: Count | None = None
+
+    @model_validator(mode="after")
+    def _devices_hold_the_weights(self) -> Self:
+        if self.devices < self.rows * self.columns * self.crossbars:
+            raise InputError(
+                f"layer {self.name}: devices: {self.devices} cannot hold {self.rows} x {self.columns} weights on {self.crossbars} crossbars"
+            )
+        return self
 
 
 class SeedResult(Plain):
@@ -60,9 +73,9 @@ class SeedResult(Plain):
         proofs: of each non-ideality, what it did.
     """
 
-    seed: int
+    seed: Seed
     predictions: tuple[Class, ...]
-    batch_error_power: tuple[float, ...]
+    batch_error_power: tuple[Power, ...]
     proofs: tuple[Proof, ...] = ()
 
 
@@ -84,18 +97,18 @@ class Measured(Plain):
         logit_error: root mean square of the logits' error relative to that of the digital logits, mean over the seeds.
     """
 
-    images: tuple[str, ...]
-    labels: tuple[Class, ...]
+    images: tuple[ImageHash, ...]
+    labels: tuple[Label, ...]
     digital_predictions: tuple[Class, ...]
-    digital_batch_power: tuple[float, ...]
+    digital_batch_power: tuple[Power, ...]
     seeds: tuple[SeedResult, ...]
     layers: tuple[LayerInfo, ...]
-    digital_layers: tuple[str, ...]
-    digital_accuracy: float
-    accuracy: float
+    digital_layers: tuple[Line, ...]
+    digital_accuracy: Proportion
+    accuracy: Proportion
     loss: Interval
-    agreement: float
-    logit_error: float
+    agreement: Proportion
+    logit_error: Power
 
     @classmethod
     def of(
@@ -164,11 +177,11 @@ class SeedCost(Plain):
         batches: of each batch, the simulated inference.
     """
 
-    seed: int
-    convert: float
-    tune: float
-    effects: float
-    batches: tuple[float, ...]
+    seed: Seed
+    convert: NonNegative
+    tune: NonNegative
+    effects: NonNegative
+    batches: tuple[NonNegative, ...]
 
 
 class Costs(Plain):
@@ -182,11 +195,11 @@ class Costs(Plain):
         batch_sizes: images in each batch.
     """
 
-    threads: int
-    digital_batches: tuple[float, ...]
+    threads: Count
+    digital_batches: tuple[NonNegative, ...]
     seeds: tuple[SeedCost, ...]
-    peak_memory: int
-    batch_sizes: tuple[int, ...]
+    peak_memory: Annotated[Integer, Field(ge=0)]
+    batch_sizes: tuple[Count, ...]
 
     @property
     def digital_seconds_per_image(self) -> float:
@@ -221,10 +234,10 @@ class WeightsRef(Plain):
         accuracy: of the digital network on the whole test set, as its card says, 0 to 1.
     """
 
-    network: str
-    dataset: str
-    sha256: str
-    accuracy: float
+    network: Line
+    dataset: Line
+    sha256: Sha256
+    accuracy: Proportion
 
 
 class Provenance(Plain):
@@ -236,17 +249,17 @@ class Provenance(Plain):
         machine: system, processor, cores, memory.
     """
 
-    created: str
-    versions: dict[str, str]
-    machine: dict[str, str]
+    created: Moment
+    versions: Annotated[dict[Line, Line], Field(min_length=1)]
+    machine: Annotated[dict[Line, Line], Field(min_length=1)]
 
 
 class Record(Plain):
     """One run of one case on one engine."""
 
     schema_version: Schema = 1
-    engine: str
-    fingerprint: str
+    engine: Line
+    fingerprint: Sha256
     case: Case
     weights: WeightsRef
     measured: Measured
@@ -262,8 +275,14 @@ class Record(Plain):
                 "the fingerprint is not that of the case beside it: the file was edited by hand or damaged, or an earlier membench wrote "
                 "it, in which a part of this case did something else"
             )
+        if (self.weights.network, self.weights.dataset) != (case.network, case.dataset):
+            raise InputError(
+                f"weights: of {self.weights.network} on {self.weights.dataset}; the case is of {case.network} on {case.dataset}"
+            )
         if tuple(result.seed for result in measured.seeds) != case.seeds:
-            raise InputError("the seeds measured are not those of the case")
+            raise InputError("measured.seeds: the seeds measured are not those of the case")
+        if tuple(cost.seed for cost in self.costs.seeds) != case.seeds:
+            raise InputError("costs.seeds: the seeds timed are not those of the case")
         batches = math.ceil(case.images / case.batch_size)
         lengths = {
             "images": (len(measured.images), case.images),
@@ -280,6 +299,12 @@ class Record(Plain):
         for name, (found, expected) in lengths.items():
             if found != expected:
                 raise InputError(f"{name}: {found} values, {expected} are needed")
+        whole, rest = divmod(case.images, case.batch_size)
+        if self.costs.batch_sizes != (case.batch_size,) * whole + ((rest,) if rest else ()):
+            raise InputError(f"costs.batch_sizes: not those of {case.images} images in batches of {case.batch_size}")
+        names = [*(layer.name for layer in measured.layers), *measured.digital_layers]
+        if len(set(names)) != len(names):
+            raise InputError("measured.layers, measured.digital_layers: a layer stands there twice")
         effects = [effect.kind for effect in case.nonidealities]
         for result in measured.seeds:
             if [proof.effect for proof in result.proofs] != effects:
@@ -308,8 +333,8 @@ class Baseline(Plain):
     """
 
     schema_version: Schema = 1
-    reason: Annotated[str, Field(min_length=10)]
-    accepted: str
+    reason: Reason
+    accepted: Moment
     record: Record
 
 
@@ -325,22 +350,43 @@ def save(item: Plain, path: Path) -> Path:
     return write_atomically(path, readable_json(json.loads(item.model_dump_json())))
 
 
-def load(kind: type[P], path: Path) -> P:
-    """Read a record or baseline.
+def find(kind: type[P], path: Path, remedy: str = REMEDY) -> P | None:
+    """Read a file that membench wrote: a record, baseline, card or study. None where there is no such file.
+
+    It must read back as what it holds, field by field: membench writes every field, so that one that is missing or of another
+    type shows that the file was edited.
+
+    Args:
+        remedy: what to do about a damaged one.
 
     Raises:
-        FileFormatError: names the file and the field; a file that is missing, truncated, of another schema or edited by hand.
+        FileFormatError: names the file and the field; a file that is truncated, of another schema or edited by hand.
     """
+    data = read_whole(path)
+    if data is None:
+        return None
+    content = parse(data, str(path), remedy)
+    version = content.get("schema_version")
+    if type(version) is not int or version != 1:
+        raise FileFormatError(
+            f"{path} has schema version {quoted(version, 20)} in its field schema_version; this membench reads version 1. {remedy}"
+        )
     try:
-        text = path.read_text(encoding="utf-8")
-        version = json.loads(text).get("schema_version")
-    except OSError as error:
-        raise FileFormatError(f"Cannot read {path}: {error.strerror}.") from error
-    except (ValueError, AttributeError) as error:
-        raise FileFormatError(f"{path} is not a JSON object: {error}. Restore it, or make it anew.") from error
-    if version != 1:
-        raise FileFormatError(f"{path} has schema version {version!r}; this membench reads version 1. Make it anew.")
-    try:
-        return kind.from_json(text, str(path))
+        item = kind.from_json(data, str(path))
     except InputError as error:
-        raise FileFormatError(f"{error}\nRestore the file from version control, or make it anew.") from error
+        raise FileFormatError(f"{error}\n{remedy}") from error
+    if field := first_difference(content, json.loads(item.model_dump_json())):
+        said = capped(f"{path} is not as membench wrote it:\n  {field}", str(path))
+        raise FileFormatError(f"{said}\n{remedy}")
+    return item
+
+
+def load(kind: type[P], path: Path, remedy: str = REMEDY) -> P:
+    """The same of a file that must be there.
+
+    Raises:
+        FileFormatError: as `find`, and where there is no such file.
+    """
+    if (item := find(kind, path, remedy)) is None:
+        raise FileFormatError(f"Cannot read {path}: there is no such file.")
+    return item

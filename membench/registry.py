@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from membench.errors import InputError, UnknownNameError
+from membench.words import QUOTE, quoted
 
 T = TypeVar("T")
 
@@ -51,10 +52,10 @@ class Registry(Generic[T]):
         try:
             return self._items[name]
         except KeyError:
-            close = difflib.get_close_matches(name, self._items, n=1)
+            close = difflib.get_close_matches(name[:QUOTE], self._items, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise UnknownNameError(
-                f"There is no {self.what} {name!r}.{hint} Known: {', '.join(sorted(self._items)) or 'none'}."
+                f"There is no {self.what} {quoted(name)}.{hint} Known: {', '.join(sorted(self._items)) or 'none'}."
             ) from None
 
     def names(self) -> tuple[str, ...]:

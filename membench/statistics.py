@@ -14,12 +14,15 @@ The two half-widths are joined as the square root of their sum of squares (Zou a
 from __future__ import annotations
 
 import math
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import model_validator
 from scipy import stats
 
-from membench.plain import Plain
+from membench.errors import InputError
+from membench.plain import Count, Number, Plain, Proportion
 
 LEVEL = 0.95
 
@@ -35,11 +38,17 @@ class Interval(Plain):
         level: of confidence.
     """
 
-    estimate: float
-    low: float
-    high: float
-    seeds: int
-    level: float = LEVEL
+    estimate: Number
+    low: Number
+    high: Number
+    seeds: Count
+    level: Proportion = LEVEL
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.low <= self.estimate <= self.high:
+            raise InputError(f"Interval: low {self.low:g}, estimate {self.estimate:g}, high {self.high:g} are out of order")
+        return self
 
     @property
     def half_width(self) -> float:

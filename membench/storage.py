@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import filelock
 import platformdirs
 
-from membench.errors import EnvironmentProblemError
+from membench.errors import EnvironmentProblemError, FileFormatError
+
+LARGEST = 2**30  # bytes of a file that is read whole
+STALE = 3600.0  # seconds after which a temporary file has no writer any more
 
 # A list without lists or objects in it. It begins with a line break, which no JSON string can hold.
 _FLAT = re.compile(r"\[\n\s+([^\[\]{}]+?)\n\s*\]")
@@ -46,8 +52,29 @@ def readable_json(value: Any) -> str:
     return _FLAT.sub(lambda match: "[" + re.sub(r"\n\s*", " ", match.group(1)) + "]", text) + "\n"
 
 
+def read_whole(path: Path) -> bytes | None:
+    """The content of a file; None where there is none.
+
+    Raises:
+        FileFormatError: names the file: it cannot be read, is a folder, a pipe or a device, or is too large to be one of membench's.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for its writer
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
+                raise FileFormatError(f"Cannot read {path}: it is no ordinary file.")
+            if found.st_size > LARGEST:
+                raise FileFormatError(f"Cannot read {path}: {found.st_size} bytes are too many for it.")
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:  # a name that holds a zero byte is a ValueError
+        raise FileFormatError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+
+
 def write_atomically(path: Path, data: bytes | str) -> Path:
-    """Write `data` to `path` by way of a temporary file beside it.
+    """Write `data` to `path` by way of a temporary file beside it. What a killed writer of `path` left there is removed.
 
     Raises:
         EnvironmentProblemError: when the folder cannot be written; an older file at `path` is then untouched.
@@ -56,6 +83,7 @@ def write_atomically(path: Path, data: bytes | str) -> Path:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_stale(path)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -72,6 +100,26 @@ def write_atomically(path: Path, data: bytes | str) -> Path:
             f"Cannot write {path}: {error.strerror or error}. Free some space, make the folder writable, or name another one."
         ) from error
     return path
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there.
+
+    Raises:
+        EnvironmentProblemError: when it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentProblemError(f"Cannot remove {path}: {error.strerror or error}. Make its folder writable.") from error
+
+
+def _remove_stale(path: Path) -> None:
+    """Temporary files of `path` that are older than any write takes: their writers were killed."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        with suppress(OSError):  # another process may be quicker
+            if left.stat().st_mtime < time.time() - STALE:
+                left.unlink()
 
 
 @contextmanager

@@ -7,14 +7,15 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from membench.case import Case
+from membench.case import DEFAULT_ENGINE, Case
 from membench.declared import import_file
 from membench.errors import InputError, SuiteError, UnknownNameError
-from membench.plain import Count, Flag, Integer, NonNegative, Plain
+from membench.plain import Count, Flag, Integer, Line, NonNegative, Plain, Sha256
+from membench.words import capped, quoted
 
 STUDIES = Path("benchmarks/studies")
 
@@ -33,8 +34,8 @@ class Knob(Plain):
         log: whether a figure's axis is logarithmic; for positive numbers alone.
     """
 
-    name: str
-    label: str
+    name: Line
+    label: Line
     values: Annotated[tuple[Value, ...], Field(min_length=1)]
     log: Flag = False
 
@@ -56,11 +57,11 @@ class Recommendation(Plain):
         where: values of knobs; only points that have them are candidates.
     """
 
-    what: str
-    sweep: str
+    what: Line
+    sweep: Line
     cost: Cost
     at_most: NonNegative = 1.0
-    where: dict[str, Value] = Field(default_factory=dict)
+    where: dict[Line, Value] = Field(default_factory=dict)
 
 
 class Quick(Plain):
@@ -84,8 +85,8 @@ class Sweep:
     Attributes:
         name: lower-case, as in files.
         title: for people.
-        knobs: one or two for a `curve` (the first along the axis, the second as lines of their own) and for a `table`, two for
-            a `map` (the first along the axis, the second upwards).
+        knobs: one or two for a `curve` (the first along the axis, the second as lines of their own), two for a `map` (the first along
+            the axis, the second upwards), any number for a `table`.
         turn: (case, **knobs) -> the case with these settings. Where it returns one that another sweep has too, it is measured
             once.
         kind: `curve`, `map` (a heat map) or `table`.
@@ -98,11 +99,35 @@ class Sweep:
     kind: Kind = "curve"
 
     def __post_init__(self) -> None:
-        allowed = (2,) if self.kind == "map" else (1, 2)
-        if len(self.knobs) not in allowed:
+        _check_knobs(self)
+
+
+def _check_knobs(sweep: Sweep | SweepInfo) -> None:
+    least, most, said = {"map": (2, 2, "2"), "curve": (1, 2, "1 or 2"), "table": (1, 100, "1 or more")}[sweep.kind]
+    if not least <= len(sweep.knobs) <= most:
+        raise InputError(f"Sweep {quoted(sweep.name)}: a {sweep.kind} has {said} knobs; given: {len(sweep.knobs)}.")
+
+
+def _check_parts(study: Study | StudyInfo) -> None:
+    """There is something to measure, under names of its own, and every recommendation looks at what is there."""
+    names = [sweep.name for sweep in study.sweeps]
+    if not names or not study.bases:
+        raise InputError(f"Study {quoted(study.name)} needs at least one base and one sweep.")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"Study {quoted(study.name)} has more than one sweep named {', '.join(twice)}. Rename one.")
+    for advice in study.recommendations:
+        if advice.sweep not in names:
             raise InputError(
-                f"Sweep {self.name!r}: a {self.kind} has {' or '.join(map(str, allowed))} knobs; given: {len(self.knobs)}."
+                f"Study {quoted(study.name)}: a recommendation looks at sweep {quoted(advice.sweep)}. Sweeps: {', '.join(names)}."
             )
+        knobs = {knob.name: knob for sweep in study.sweeps if sweep.name == advice.sweep for knob in sweep.knobs}
+        for name, value in advice.where.items():
+            if name not in knobs or value not in knobs[name].values:
+                known = "; ".join(f"{knob.name}: {', '.join(map(str, knob.values))}" for knob in knobs.values())
+                raise InputError(
+                    f"Study {quoted(study.name)}: a recommendation looks at {name}={quoted(value)} in sweep {quoted(advice.sweep)}, "
+                    f"which has {known}."
+                )
 
 
 @dataclass(frozen=True)
@@ -138,23 +163,7 @@ class Study:
     quick: Quick = field(default_factory=Quick)
 
     def __post_init__(self) -> None:
-        names = [sweep.name for sweep in self.sweeps]
-        if not names or not self.bases:
-            raise InputError(f"Study {self.name!r} needs at least one base and one sweep.")
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise InputError(f"Study {self.name!r} has more than one sweep named {', '.join(twice)}. Rename one.")
-        for advice in self.recommendations:
-            if advice.sweep not in names:
-                raise InputError(
-                    f"Study {self.name!r}: a recommendation looks at sweep {advice.sweep!r}. Sweeps: {', '.join(names)}."
-                )
-            knobs = {knob.name: knob for sweep in self.sweeps if sweep.name == advice.sweep for knob in sweep.knobs}
-            for name, value in advice.where.items():
-                if name not in knobs or value not in knobs[name].values:
-                    known = "; ".join(f"{knob.name}: {', '.join(map(str, knob.values))}" for knob in knobs.values())
-                    raise InputError(
-                        f"Study {self.name!r}: a recommendation looks at {name}={value} in sweep {advice.sweep!r}, which has {known}."
-                    )
+        _check_parts(self)
 
     def points(self) -> tuple[Point, ...]:
         """Every point of every sweep, in order; several may have the same case.
@@ -177,10 +186,16 @@ class Study:
             said = ", ".join(f"{name}={value}" for name, value in settings.items())
             try:
                 turned = sweep.turn(case, **settings)
-            except (InputError, TypeError) as error:
+            except InputError as error:
                 raise InputError(f"Study {self.name!r}, sweep {sweep.name!r} at {said}: {error}") from error
+            except Exception as error:  # of the user's function
+                raise InputError(
+                    f"Study {self.name!r}, sweep {sweep.name!r} at {said}: turn failed: {type(error).__name__}: {error}"
+                ) from error
             if not isinstance(turned, Case):
-                raise InputError(f"Study {self.name!r}, sweep {sweep.name!r} at {said}: turn gave no Case but {turned!r}.")
+                raise InputError(
+                    f"Study {self.name!r}, sweep {sweep.name!r} at {said}: turn gave no Case but {quoted(turned)}."
+                )
             found.append(Point(sweep.name, base, settings, turned.replace(name=case.name, description=f"{sweep.name}: {said}")))
         return found
 
@@ -229,19 +244,31 @@ class Study:
 class PointInfo(Plain):
     """Where a record stands in a sweep: its base's label, the knobs' values, and the fingerprint of its case."""
 
-    base: str
-    settings: dict[str, Value]
-    fingerprint: str
+    base: Line
+    settings: dict[Line, Value]
+    fingerprint: Sha256
 
 
 class SweepInfo(Plain):
     """A sweep as plain data."""
 
-    name: str
-    title: str
+    name: Line
+    title: Line
     kind: Kind
     knobs: tuple[Knob, ...]
     points: tuple[PointInfo, ...]
+
+    @model_validator(mode="after")
+    def _points_are_its_own(self) -> Self:
+        """A point without one of the knobs would be left out of every figure without a word."""
+        _check_knobs(self)
+        values = {knob.name: knob.values for knob in self.knobs}
+        for point in self.points:
+            if set(point.settings) != set(values) or any(value not in values[name] for name, value in point.settings.items()):
+                raise InputError(
+                    f"sweep {quoted(self.name)}: points: settings {quoted(point.settings)} are no values of the knobs {', '.join(values)}"
+                )
+        return self
 
 
 class StudyInfo(Plain):
@@ -249,14 +276,30 @@ class StudyInfo(Plain):
 
     FILE: ClassVar[str] = "study.json"
     schema_version: Literal[1] = 1
-    name: str
-    title: str
+    name: Line
+    title: Line
     description: str
-    engine: str
+    engine: Line
     quick: bool
-    bases: tuple[str, ...]
+    bases: Annotated[tuple[Line, ...], Field(min_length=1)]
     recommendations: tuple[Recommendation, ...]
     sweeps: tuple[SweepInfo, ...]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """Each sweep has a point for every base and every setting, as a study declares them."""
+        _check_parts(self)
+        if len(set(self.bases)) != len(self.bases):
+            raise InputError(f"bases: one stands there twice: {', '.join(self.bases)}")
+        for sweep in self.sweeps:
+            settings = list(itertools.product(*(knob.values for knob in sweep.knobs)))
+            found = [(point.base, tuple(point.settings[knob.name] for knob in sweep.knobs)) for point in sweep.points]
+            if found != [(base, setting) for base in self.bases for setting in settings]:
+                raise InputError(
+                    f"sweep {quoted(sweep.name)}: points: they are not one of each base "
+                    f"({', '.join(self.bases)}) at each setting of the knobs"
+                )
+        return self
 
 
 def _spread(values: Sequence[Value], most: int) -> tuple[Value, ...]:
@@ -289,10 +332,14 @@ def load_study(name: str, folder: Path = STUDIES) -> Study:
 
     Raises:
         UnknownNameError: when there is no such file.
-        SuiteError: when it cannot be imported, or declares no STUDY.
+        SuiteError: when it cannot be imported, declares no STUDY, or one with a point that cannot be; names the file.
     """
     file = find_study(name, folder)
     study = getattr(import_file(file), "STUDY", None)
     if not isinstance(study, Study):
         raise SuiteError(f"{file} must declare STUDY, a membench.Study.")
+    try:
+        study.described(DEFAULT_ENGINE, quick=False)  # all its parts, and all its points
+    except InputError as error:
+        raise SuiteError(capped(f"{file}: {error}", str(file))) from error
     return study

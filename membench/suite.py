@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from membench.case import Case
 from membench.declared import import_file
 from membench.errors import SuiteError, UnknownNameError
+from membench.words import quoted
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Declared:
     @property
     def line(self) -> int:
         """Where the file speaks of the case, from 1: its name, else the longest text that its name ends with, else CASES."""
-        return _line(self.file.read_text(encoding="utf-8"), self.case.name)
+        with tokenize.open(self.file) as source:  # in the encoding that its first lines name
+            return _line(source.read(), self.case.name)
 
 
 def _line(source: str, name: str) -> int:
@@ -55,7 +58,7 @@ class Suite:
         """The case of that name."""
         if found := self.declared_as(name):
             return found.case
-        raise UnknownNameError(f"There is no case {name!r}. Declared: {', '.join(case.name for case in self)}.")
+        raise UnknownNameError(f"There is no case {quoted(name)}. Declared: {', '.join(case.name for case in self)}.")
 
 
 def load_suite(folders: Sequence[Path]) -> Suite:

@@ -17,6 +17,7 @@ from membench.record import (
     SeedResult,
     WeightsRef,
 )
+from membench.storage import sha256
 
 PerSeed = Mapping[int, Collection[int]]
 
@@ -54,7 +55,7 @@ def make_record(
         logit_error: relative error of each batch, of all seeds or {seed: one number, or one a batch}.
         digital_power: of each batch.
         weights: hash of the weights.
-        image_prefix: image i has the hash f"{image_prefix}-{i}".
+        image_prefix: image i has the hash of f"{image_prefix}-{i}".
         relabelled: positions of images with another label; the networks then are right about the other label.
         case_fields: further fields of the case.
     """
@@ -93,7 +94,7 @@ def make_record(
         case=case,
         weights=WeightsRef(network=case.network, dataset=case.dataset, sha256=weights, accuracy=0.97),
         measured=Measured.of(
-            images=tuple(f"{image_prefix}-{i}" for i in range(images)),
+            images=tuple(sha256(f"{image_prefix}-{i}".encode())[:16] for i in range(images)),
             labels=tuple(labels),
             digital_predictions=answers(digital_wrong, digital_broken),
             digital_batch_power=(digital_power,) * batches,

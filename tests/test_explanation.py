@@ -136,7 +136,7 @@ def test_the_most_valuable_layer_is_found_by_what_found_the_culprit() -> None:
 
 def test_an_explanation_goes_through_json() -> None:
     whole = Explanation(
-        case="small", fingerprint="f", engine="vectorized", images=40, seeds=(0, 1), layer_images=40, layer_seeds=(0,),
+        case="small", fingerprint="f" * 64, engine="vectorized", images=40, seeds=(0, 1), layer_images=40, layer_seeds=(0,),
         digital_accuracy=0.9, steps=(step("a", 1.0),), layers=(layer("0", 1.0, 0.1),),
         culprit=Culprit(step="a", by="loss", before=0.0, after=1.0), most_valuable="0",
     )  # fmt: skip

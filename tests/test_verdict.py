@@ -40,7 +40,7 @@ GOLDEN: dict[str, tuple[dict[str, Any], dict[str, Any] | None, Status, str]] = {
     "INVALID before OVER_THRESHOLD": (
         {"broken": range(100), "max_loss_points": 1.0}, None, Status.INVALID, "100 of 100 converted outputs",
     ),
-    "INVALID before STALE_BASELINE": ({"broken": (0,)}, {"weights": "b"}, Status.INVALID, "1 of 100"),
+    "INVALID before STALE_BASELINE": ({"broken": (0,)}, {"weights": "b" * 64}, Status.INVALID, "1 of 100"),
     # OVER_THRESHOLD
     "over the threshold": (
         {"wrong": range(11), "max_loss_points": 10.0}, {}, Status.OVER_THRESHOLD, "lost 11.00 points (95 %: ",
@@ -53,7 +53,7 @@ GOLDEN: dict[str, tuple[dict[str, Any], dict[str, Any] | None, Status, str]] = {
         {"wrong": range(11), "max_loss_points": 10.0}, None, Status.OVER_THRESHOLD, "10 are accepted",
     ),
     "OVER_THRESHOLD before STALE_BASELINE": (
-        {"wrong": range(11), "max_loss_points": 10.0}, {"weights": "b"}, Status.OVER_THRESHOLD, "",
+        {"wrong": range(11), "max_loss_points": 10.0}, {"weights": "b" * 64}, Status.OVER_THRESHOLD, "",
     ),
     "OVER_THRESHOLD though it is as the baseline": (
         {"wrong": range(11), "max_loss_points": 10.0}, {"wrong": range(11)}, Status.OVER_THRESHOLD, "",
@@ -85,8 +85,8 @@ GOLDEN: dict[str, tuple[dict[str, Any], dict[str, Any] | None, Status, str]] = {
     "other images": ({"image_prefix": "other"}, {}, Status.STALE_BASELINE, "measured on other images"),
     "fewer images, and others": ({"image_prefix": "other", "images": 40}, {}, Status.STALE_BASELINE, "on other images"),
     "another label": ({"relabelled": (7,)}, {}, Status.STALE_BASELINE, "measured on other images"),
-    "STALE_BASELINE before REGRESSED": ({"wrong": range(50)}, {"weights": "b"}, Status.STALE_BASELINE, ""),
-    "a stale reason says what to do": ({}, {"weights": "b"}, Status.STALE_BASELINE, "membench baseline update small"),
+    "STALE_BASELINE before REGRESSED": ({"wrong": range(50)}, {"weights": "b" * 64}, Status.STALE_BASELINE, ""),
+    "a stale reason says what to do": ({}, {"weights": "b" * 64}, Status.STALE_BASELINE, "membench baseline update small"),
     # compared though not all is the same
     "as many images as the baseline, no multiple of the batch": ({"images": 50}, {"images": 50}, Status.PASS, ""),
     "the baseline's last batch is smaller, the run's are whole": ({"images": 40}, {"images": 50}, Status.PASS, ""),

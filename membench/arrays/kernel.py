@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from membench.errors import EnvironmentProblemError, InputError
-from membench.storage import cache_dir, locked, sha256
+from membench.errors import FileFormatError, InputError, MembenchError
+from membench.storage import cache_dir, locked, read_whole, sha256, write_atomically
 
 _SOURCE = Path(__file__).with_name("kernel.cpp")
 # No contraction: gain * x + offset must round twice, as in MemTorch. The product asks for fused operations itself.
@@ -207,12 +207,11 @@ def _load(cache: str | None) -> tuple[Kernel | None, str]:
     path = (Path(cache) if cache else cache_dir()) / "kernels" / f"{key}.so"
     reason = ""
     try:
+        if (library := _kept(path)) is not None:  # before the lock: the folder may be one that cannot be written
+            return Kernel(path, 0.0, library), ""
         with locked(path.with_suffix(".lock")):
-            if path.exists():
-                try:
-                    return Kernel(path, 0.0, ctypes.CDLL(str(path))), ""
-                except OSError:  # damaged
-                    path.unlink()
+            if (library := _kept(path)) is not None:  # another process compiled it while this one waited
+                return Kernel(path, 0.0, library), ""
             started = time.perf_counter()
             for variant in _VARIANTS:
                 if reason := _compile(compiler, variant, path):
@@ -223,15 +222,33 @@ def _load(cache: str | None) -> tuple[Kernel | None, str]:
                     reason = str(error)
                     path.unlink()
                     continue
+                write_atomically(_hash_file(path), sha256(path.read_bytes()))
                 return Kernel(path, time.perf_counter() - started, library), ""
-    except (OSError, EnvironmentProblemError) as error:  # a cache folder that cannot be written
+    except (OSError, MembenchError) as error:  # a cache folder that cannot be written
         reason = str(error)
     return None, f"{compiler} could not build it: {reason}"
 
 
+def _hash_file(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _kept(path: Path) -> ctypes.CDLL | None:
+    """The library in `path` if it is there and whole: a damaged one can end the process when it is loaded or called."""
+    try:
+        library, expected = read_whole(path), read_whole(_hash_file(path))
+        if library is None or expected is None or sha256(library).encode() != expected:
+            return None
+        return ctypes.CDLL(str(path))
+    except (OSError, FileFormatError):
+        return None
+
+
 def _compile(compiler: str, variant: list[str], path: Path) -> str:
-    """Compile into a file of its own beside `path`, then rename it; the reason where that fails."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    """Compile into a file of its own beside `path`, then rename it; the reason where that fails. The caller holds the lock."""
+    for left in path.parent.glob(f".{path.stem}.*"):  # of a compilation that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}.") as folder:
         made = Path(folder) / path.name
         command = [compiler, *_FLAGS, *variant, str(_SOURCE), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

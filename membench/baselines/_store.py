@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from membench.errors import FileFormatError, GateError, InputError
-from membench.record import Baseline, Record, load, save
+from membench.record import Baseline, Record, find, save
 from membench.storage import cache_dir, locked, sha256
 from membench.verdict import Status, decide
 
@@ -28,9 +28,9 @@ class BaselineStore:
             FileFormatError: when the file is damaged, was edited by hand, or holds another case; names it.
         """
         path = self.path(engine, case)
-        if not path.exists():
+        baseline = find(Baseline, path)
+        if baseline is None:
             return None
-        baseline = load(Baseline, path)
         if (baseline.record.engine, baseline.record.case.name) != (engine, case):
             raise FileFormatError(
                 f"{path} holds the baseline of {baseline.record.case.name!r} on engine {baseline.record.engine!r}. Was it copied? "

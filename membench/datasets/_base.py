@@ -129,7 +129,7 @@ class Dataset(ABC):
                 "in torchvision's layout or as Hugging Face's parquet files."
             )
         split = _load(self, found, part, _stamp(found))
-        self._check(split, found)
+        self.check(split, found)
         if part == "train":
             split = _without(split, self.load("test", root))
         return split
@@ -140,7 +140,8 @@ class Dataset(ABC):
         std = torch.tensor(self.std).view(1, -1, 1, 1)
         return (images.float() / 255 - mean) / std
 
-    def _check(self, split: Split, found: Path) -> None:
+    def check(self, split: Split, found: Path) -> None:
+        """Raise FileFormatError where what was read from `found` is not as many labelled images of every class as there should be."""
         if len(split) == 0 or len(split) != len(split.labels):
             raise FileFormatError(f"{found}: {len(split)} images and {len(split.labels)} labels. Get it again: {self.remedy}")
         if tuple(split.images.shape[1:]) != self.shape:

@@ -14,6 +14,7 @@ import torchvision
 from membench.datasets import _parquet
 from membench.datasets._base import Dataset, Part, Split
 from membench.errors import FileFormatError
+from membench.words import brief
 
 # All that CIFAR's files need to be rebuilt. Anything else in a pickle could run code, so it is refused.
 _ALLOWED = {
@@ -73,7 +74,7 @@ class CIFAR(Dataset):
             content = _DataOnly(io.BytesIO(file.read_bytes()), encoding="bytes").load()
             rows, labels = np.asarray(content[b"data"], dtype=np.uint8), np.asarray(content[self.keys[0]])
         except Exception as error:  # a damaged pickle can raise anything, LookupError, OverflowError and MemoryError among it
-            raise FileFormatError(f"{file} cannot be read: {error}. Get it again: {self.remedy}") from error
+            raise FileFormatError(f"{file} cannot be read: {brief(error)}. Get it again: {self.remedy}") from error
         if labels.dtype.kind not in "iu" or labels.ndim != 1 or rows.shape != (len(labels), int(np.prod(self.shape))):
             raise FileFormatError(
                 f"{file} holds labels of {labels.shape} ({labels.dtype}) and images of {rows.shape}. Get it again: {self.remedy}"

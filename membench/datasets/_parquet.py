@@ -13,6 +13,7 @@ from PIL import Image
 
 from membench.datasets._base import Part, Split
 from membench.errors import FileFormatError
+from membench.words import brief
 
 
 def find(root: Path, folders: tuple[str, ...]) -> Path | None:
@@ -35,7 +36,8 @@ def read(folder: Path, part: Part, label: str) -> Split:
             labels.append(table[label].to_numpy().astype(np.int64, casting="safe"))
         except Exception as error:  # Pillow and Arrow raise many kinds on damaged bytes
             raise FileFormatError(
-                f"{file} cannot be read: {error}. Columns img {{bytes, path}} and {label} are needed. Is the file truncated? Get it again."
+                f"{file} cannot be read: {brief(error)}. Columns img {{bytes, path}} and {label} are needed. "
+                "Is the file truncated? Get it again."
             ) from error
         if images[-1].shape[1:] != images[0].shape[1:]:
             raise FileFormatError(f"{file} holds images of another size than the file before it. Get it again.")

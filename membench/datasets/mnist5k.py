@@ -6,6 +6,7 @@ All of them are images of MNIST's training set. They are split here once and for
 from __future__ import annotations
 
 import importlib.util
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 
 from membench.datasets._base import DATASETS, Dataset, Part, Split, image_hashes
 from membench.errors import FileFormatError
+from membench.words import brief
 
 _TEST_A_CLASS = 100
 
@@ -37,8 +39,8 @@ class MNIST5k(Dataset):
     def read(self, found: Path, part: Part) -> Split:
         try:
             table = pd.read_csv(found, header=None, dtype=np.uint8).to_numpy()
-        except (OSError, EOFError, ValueError) as error:
-            raise FileFormatError(f"{found} cannot be read: {error}. Get it again: {self.remedy}") from error
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise FileFormatError(f"{found} cannot be read: {brief(error)}. Get it again: {self.remedy}") from error
         if table.shape != (5000, 785):
             raise FileFormatError(f"{found} holds a table of {table.shape}, not (5000, 785). Get it again: {self.remedy}")
         images = torch.from_numpy(table[:, :784].reshape(-1, 1, 28, 28).copy())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,10 +19,12 @@ from membench.errors import FileFormatError, InputError
 from membench.models._base import Network, Recipe
 from membench.models._train import Progress, accuracy, steps_an_epoch, train
 from membench.models._weights import digest, weights_key
-from membench.plain import Count, Integer, NonNegative, Number, Plain, Proportion
+from membench.plain import Count, Integer, Line, Moment, NonNegative, Number, Plain, Proportion, Sha256
+from membench.record import find
 from membench.runtime import derive_seed
 from membench.statistics import mean_half_width
-from membench.storage import cache_dir, canonical_json, locked, readable_json, sha256, write_atomically
+from membench.storage import cache_dir, canonical_json, locked, readable_json, remove, sha256, write_atomically
+from membench.words import quoted
 
 
 class Fold(Plain):
@@ -43,15 +46,15 @@ class Fold(Plain):
 
     number: Count
     train_images: Count
-    train_digest: str
+    train_digest: Sha256
     held_out_images: Count
-    held_out_digest: str
+    held_out_digest: Sha256
     held_out_accuracy: Proportion
     test_images: Count
     test_accuracy: Proportion
-    torch: str
+    torch: Line
     seconds: NonNegative
-    created: str
+    created: Moment
 
 
 class FoldCard(Plain):
@@ -68,12 +71,12 @@ class FoldCard(Plain):
     """
 
     schema_version: Literal[1] = 1
-    network: str
-    dataset: str
+    network: Line
+    dataset: Line
     recipe: Recipe
     folds: Annotated[Integer, Field(ge=2)]
     threads: Count
-    key: str
+    key: Sha256
     fold: Fold
 
 
@@ -212,12 +215,26 @@ def cross_validate(
         stem = f"{dataset.name}-{network.name}-fold-{number}-of-{folds}-{key[:12]}"
         file = (folder or cache_dir() / "folds") / f"{stem}.json"
 
+        known = {
+            "network": network.name,
+            "dataset": dataset.name,
+            "recipe": chosen,
+            "folds": folds,
+            "threads": torch.get_num_threads(),
+            "fold.number": number,
+            "fold.train_images": len(training),
+            "fold.train_digest": digest(training),
+            "fold.held_out_images": len(held_out),
+            "fold.held_out_digest": digest(held_out),
+            "fold.test_images": len(test),
+        }
+
         def tell(what: str, done: int, total: int, before: int = sum(steps[:index]), number: int = number) -> None:
             if progress:
                 progress(f"fold {number}/{folds}, {what}", before + done, sum(steps))
 
         with locked(file.with_suffix(".lock")):
-            fold = _kept(file, key)
+            fold = _kept(file, key, known)
             if fold is None:
                 fold = _measure(
                     network, dataset, chosen, number, training, held_out, test, file.with_suffix(".checkpoint"), tell
@@ -232,7 +249,7 @@ def cross_validate(
                     fold=fold,
                 )
                 write_atomically(file, readable_json(card.model_dump(mode="json")))
-            file.with_suffix(".checkpoint").unlink(missing_ok=True)
+            remove(file.with_suffix(".checkpoint"))
         found.append(fold)
     return CrossValidation(
         network=network.name,
@@ -251,15 +268,20 @@ def _identity(split: Split) -> str:
     return sha256("\n".join(sorted(f"{hashed} {label}" for hashed, label in pairs)).encode())
 
 
-def _kept(file: Path, key: str) -> Fold | None:
-    """The fold in `file` if it is there and has that key."""
-    if not file.exists():
+def _kept(file: Path, key: str, known: Mapping[str, object]) -> Fold | None:
+    """The fold in `file` if it is there and has that key.
+
+    Args:
+        known: fields that the key was made from, with their values.
+    """
+    remedy = f"Remove {file}; this fold will be trained again."
+    card = find(FoldCard, file, remedy)
+    if card is None or card.key != key:
         return None
-    try:
-        card = FoldCard.from_json(file.read_bytes(), str(file))
-    except InputError as error:
-        raise FileFormatError(f"{error}\nRemove {file}; this fold will be trained again.") from error
-    return card.fold if card.key == key else None
+    for name, value in known.items():
+        if (said := attrgetter(name)(card)) != value:
+            raise FileFormatError(f"{file}: {name} is {quoted(said)}, but its key is that of {quoted(value)}. {remedy}")
+    return card.fold
 
 
 def _measure(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from membench.datasets import Dataset, Split, image_hashes
+from membench.errors import FileFormatError
 from membench.models._base import Network, Recipe
 from membench.runtime import derive_seed, isolated
-from membench.storage import canonical_json, sha256, write_atomically
+from membench.storage import canonical_json, remove, sha256, write_atomically
+from membench.strict_json import parse
+from membench.words import brief
 
 Progress = Callable[[str, int, int], None]
 
@@ -134,21 +138,34 @@ def _keep(file: Path, belongs: str, model: nn.Module, optimizer: torch.optim.Opt
     write_atomically(file, to_safetensors(content, metadata))
 
 
-def _resume(file: Path, belongs: str, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any) -> int:
-    """Load the checkpoint if one is there, is whole and belongs to this training; return the epoch to go on from."""
-    if not file.exists():
-        return 0
+def read_checkpoint(file: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a checkpoint says of itself, and its tensors; nothing of both where there is none.
+
+    Raises:
+        FileFormatError: when it is damaged; names the file.
+    """
+    if not os.path.lexists(file):
+        return {}, {}
     try:
         with safe_open(file, framework="pt") as stored:
             metadata = stored.metadata() or {}
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError):
-        metadata, tensors = {}, {}
+    except (SafetensorError, OSError) as error:
+        raise FileFormatError(f"{file} is no checkpoint: {brief(error)}.") from error
     said = metadata.get("membench", "")
-    whole = metadata.get("sha256") == sha256(to_safetensors(tensors) + said.encode())
-    plain = json.loads(said) if whole else {}
+    if metadata.get("sha256") != sha256(to_safetensors(tensors) + said.encode()):
+        raise FileFormatError(f"{file} is no checkpoint of membench, or damaged: its sha256 is another one.")
+    return parse(said, str(file)), tensors
+
+
+def _resume(file: Path, belongs: str, model: nn.Module, optimizer: torch.optim.Optimizer, schedule: Any) -> int:
+    """Load the checkpoint if one is there, is whole and belongs to this training; return the epoch to go on from."""
+    try:
+        plain, tensors = read_checkpoint(file)
+    except FileFormatError:
+        plain, tensors = {}, {}
     if plain.get("belongs") != belongs:
-        file.unlink(missing_ok=True)  # damaged, or of another network, recipe or images: it holds nothing but time
+        remove(file)  # damaged, or of another network, recipe or images: it holds nothing but time
         return 0
     slots: dict[int, dict[str, Tensor]] = {}
     weights: dict[str, Tensor] = {}

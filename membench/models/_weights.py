@@ -16,11 +16,13 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from membench.datasets import Dataset, Split, image_hashes
-from membench.errors import FileFormatError, InputError
+from membench.errors import FileFormatError
 from membench.models._base import Network, Recipe
 from membench.models._train import Progress, accuracy, build, train
-from membench.plain import Count, NonNegative, Plain, Proportion
-from membench.storage import cache_dir, canonical_json, locked, readable_json, sha256, write_atomically
+from membench.plain import Count, Line, Moment, NonNegative, Plain, Proportion, Sha256
+from membench.record import find
+from membench.storage import cache_dir, canonical_json, locked, read_whole, readable_json, remove, sha256, write_atomically
+from membench.words import brief, quoted
 
 SHIPPED = Path(__file__).parent / "weights"
 
@@ -49,21 +51,21 @@ class Card(Plain):
 
     later: ClassVar[Mapping[str, Any]] = {"test_digest": None}
     schema_version: Literal[1] = 1
-    network: str
-    dataset: str
+    network: Line
+    dataset: Line
     recipe: Recipe
-    key: str
-    sha256: str
+    key: Sha256
+    sha256: Sha256
     parameters: Count
     train_images: Count
-    train_digest: str
+    train_digest: Sha256
     test_images: Count
-    test_digest: str | None = None
+    test_digest: Sha256 | None = None
     accuracy: Proportion
-    torch: str
+    torch: Line
     threads: Count
     seconds: NonNegative
-    created: str
+    created: Moment
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Trained:
     model: nn.Module
     card: Card
     file: Path
+
+    @property
+    def shipped(self) -> bool:
+        """Whether these weights come with membench."""
+        return self.file.parent == SHIPPED
 
 
 def digest(split: Split) -> str:
@@ -115,44 +122,70 @@ def obtain(
         DataMissingError: when they must be trained and the data are not there.
     """
     chosen = recipe or network.recipe_for(dataset.name)
+    if (there := find_trained(network, dataset, recipe=chosen, folder=folder)) is not None:
+        return there
     key = weights_key(network, dataset, chosen)
-    places = candidates(network, dataset, key, folder)
-    for file in places:
-        if (found := read(file, network, dataset, key)) is not None:
-            return found
-    target = places[-1]
+    target = candidates(network, dataset, key, folder)[-1]
     with locked(target.with_suffix(".lock")):
         found = read(target, network, dataset, key)  # another process may have trained them while this one waited
         return found or _make(network, dataset, chosen, key, target, root, progress)
 
 
-def read_card(file: Path) -> Card:
-    try:
-        return Card.from_json(file.read_bytes(), str(file))
-    except InputError as error:
-        weights = file.with_suffix(".safetensors")
-        raise FileFormatError(f"{error}\nRemove {weights} and {file}; they will be trained again.") from error
+def find_trained(
+    network: Network, dataset: Dataset, *, recipe: Recipe | None = None, folder: Path | None = None
+) -> Trained | None:
+    """Weights that fit, or None where there are none; arguments and errors as for `obtain`, which would train them."""
+    key = weights_key(network, dataset, recipe or network.recipe_for(dataset.name))
+    places = candidates(network, dataset, key, folder)
+    return next((found for file in places if (found := read(file, network, dataset, key)) is not None), None)
+
+
+def find_card(file: Path) -> Card | None:
+    """The card in `file`; None where there is none."""
+    return find(Card, file, f"Remove {file.with_suffix('.safetensors')} and {file}; they will be trained again.")
 
 
 def read(file: Path, network: Network, dataset: Dataset, key: str) -> Trained | None:
-    """The weights in `file` if they are there and fit `key`."""
+    """The weights in `file` if they are there and fit `key`.
+
+    Raises:
+        FileFormatError: when weights or card are damaged, or the card does not say what its key and the weights do.
+    """
     card_file = file.with_suffix(".json")
-    if not file.exists() or not card_file.exists():
+    card, data = find_card(card_file), read_whole(file)
+    if card is None or data is None or card.key != key:
         return None
-    card = read_card(card_file)
-    if card.key != key:
-        return None
-    data = file.read_bytes()
     if sha256(data) != card.sha256:
         raise FileFormatError(
-            f"{file} is not what its card describes (another hash). Restore it, or remove both to train again."
+            f"{file} is not what its card describes (another sha256). Restore it, or remove both to train again."
         )
     model = build(network, dataset, card.recipe.seed)
+    _check_card(card, card_file, network, dataset, model)
     try:
         model.load_state_dict(from_safetensors(data))
     except (SafetensorError, RuntimeError) as error:
-        raise FileFormatError(f"{file} does not hold the weights of {network.name}: {error}") from error
+        raise FileFormatError(f"{file} does not hold the weights of {network.name}: {brief(error)}") from error
     return Trained(model.eval(), card, file)
+
+
+def _check_card(card: Card, file: Path, network: Network, dataset: Dataset, model: nn.Module) -> None:
+    """A card that was edited by hand does not fit its key any more, or its weights."""
+    expected = {
+        "network": network.name,
+        "dataset": dataset.name,
+        "key": weights_key(network, dataset, card.recipe),
+        "parameters": _parameters(model),
+    }
+    for name, value in expected.items():
+        if getattr(card, name) != value:
+            raise FileFormatError(
+                f"{file}: {name} is {quoted(getattr(card, name))}, but the rest of the card gives {value!r}. It was edited by hand: "
+                f"restore it, or remove it and {file.with_suffix('.safetensors')} to train again."
+            )
+
+
+def _parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _make(
@@ -169,7 +202,7 @@ def _make(
         recipe=recipe,
         key=key,
         sha256=sha256(data),
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=_parameters(model),
         train_images=len(split),
         train_digest=digest(split),
         test_images=len(test),
@@ -180,21 +213,30 @@ def _make(
         seconds=round(time.monotonic() - start, 1),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    write_atomically(file, data)
-    write_atomically(file.with_suffix(".json"), readable_json(card.model_dump(mode="json")))
-    checkpoint.unlink(missing_ok=True)
+    _write(file, data, readable_json(card.model_dump(mode="json")))
+    remove(checkpoint)
     return Trained(model, card, file)
+
+
+def _write(file: Path, weights: bytes, card: bytes | str) -> None:
+    """Weights first, their card last: without a card there are no weights. An older card goes before all, if it is of other
+    weights: a kill in between must not leave it beside these."""
+    card_file = file.with_suffix(".json")
+    old = read_whole(file)
+    if old is not None and old != weights:
+        remove(card_file)
+    write_atomically(file, weights)
+    write_atomically(card_file, card)
 
 
 def ship_weights(trained: Trained) -> Trained:
     """Copy weights and card to membench's own folder, from where they are loaded first."""
     file = SHIPPED / f"{trained.card.dataset}-{trained.card.network}.safetensors"
-    write_atomically(file, trained.file.read_bytes())
-    write_atomically(file.with_suffix(".json"), trained.file.with_suffix(".json").read_bytes())
+    _write(file, trained.file.read_bytes(), trained.file.with_suffix(".json").read_bytes())
     return Trained(trained.model, trained.card, file)
 
 
 def shipped(network: str) -> list[Card]:
     """The cards of the weights of `network` that come with membench."""
-    cards = [read_card(file) for file in sorted(SHIPPED.glob("*.json"))]
-    return [card for card in cards if card.network == network]
+    cards = [find_card(file) for file in sorted(SHIPPED.glob("*.json"))]
+    return [card for card in cards if card is not None and card.network == network]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 from membench.errors import FileFormatError, InputError
 from membench.record import Record, load
 from membench.study import PointInfo, StudyInfo, SweepInfo
+
+_FINGERPRINT = re.compile("[0-9a-f]{64}")  # a campaign's records are named so; those gathered by hand may have any names
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,15 @@ def collect(folder: Path) -> Collected:
 
 
 def _of_study(study: StudyInfo, files: dict[Path, Record], folder: Path) -> Collected:
-    _check_bases(study, folder)
     places: dict[str, Path] = {}
     for file, record in files.items():
         if record.engine != study.engine:
             continue
+        if _FINGERPRINT.fullmatch(file.stem) and file.stem != record.fingerprint:
+            raise FileFormatError(
+                f"{file} is named by another fingerprint than that of the record in it ({record.fingerprint}). Was it renamed? Remove it: "
+                "the same study measures it again."
+            )
         if (other := places.get(record.fingerprint)) is not None:
             raise InputError(f"{other} and {file} are records of the same case. A study has one of each: remove one.")
         places[record.fingerprint] = file
@@ -72,16 +79,3 @@ def _of_study(study: StudyInfo, files: dict[Path, Record], folder: Path) -> Coll
             f"{study.engine} that {folder / StudyInfo.FILE} describes. Run it: membench study {study.name} --out {folder}."
         )
     return Collected(study, found, strangers=len(files) - len(found))
-
-
-def _check_bases(study: StudyInfo, folder: Path) -> None:
-    """A point of no base, or without one of its knobs, would be left out of every figure without a word."""
-    for sweep in study.sweeps:
-        names = {knob.name for knob in sweep.knobs}
-        for point in sweep.points:
-            if point.base not in study.bases or set(point.settings) != names:
-                raise FileFormatError(
-                    f"{folder / StudyInfo.FILE}: sweep {sweep.name!r} has a point of base {point.base!r} with settings "
-                    f"{dict(point.settings)}; bases: {', '.join(study.bases)}; knobs: {', '.join(sorted(names))}. "
-                    f"Write it anew: membench study {study.name} --out {folder}."
-                )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from membench.storage import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,3 +91,14 @@ def svg(figure: Figure) -> bytes:
     with mpl.rc_context({"svg.hashsalt": "membench", "svg.fonttype": "path"}):
         figure.savefig(held, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return held.getvalue()
+
+
+def write_picture(figure: Figure, file: Path) -> Path:
+    """Write a figure in the format that the name of `file` ends in, at 150 dots an inch.
+
+    Raises:
+        EnvironmentProblemError: when it cannot be written; an older file is then untouched.
+    """
+    held = io.BytesIO()
+    figure.savefig(held, dpi=150, format=file.suffix[1:])
+    return write_atomically(file, held.getvalue())

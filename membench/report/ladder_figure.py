@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from membench.errors import InputError
 from membench.explanation import Explanation, Step, measured_on
+from membench.report.drawing import write_picture
 from membench.report.explained import interval
 
 if TYPE_CHECKING:
@@ -31,14 +32,11 @@ def write_figure(explanation: Explanation, file: Path) -> Path:
     """Draw an explanation to a file of the format that its name ends in; return its path.
 
     Raises:
-        InputError: when the format is unknown, or the file cannot be written.
+        InputError: when the format is unknown, or there is no such folder.
+        EnvironmentProblemError: when the file cannot be written.
     """
     check_file(file)
-    try:
-        draw(explanation).savefig(file, dpi=150)
-    except OSError as error:
-        raise InputError(f"The figure {file} cannot be written: {error.strerror}.") from error
-    return file
+    return write_picture(draw(explanation), file)
 
 
 def draw(explanation: Explanation) -> Figure:

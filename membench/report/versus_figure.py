@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from membench.comparison import Comparison
-from membench.errors import InputError
 from membench.explanation import measured_on
-from membench.report.drawing import is_wide, loss_axis, loss_label, style
+from membench.report.drawing import is_wide, loss_axis, loss_label, style, write_picture
 from membench.report.ladder_figure import check_file
 
 _ROW = 0.45  # height of an engine, in inches
@@ -17,7 +16,8 @@ def write_figure(comparison: Comparison, file: Path) -> Path:
     """Draw a comparison to a file of the format that its name ends in; return its path.
 
     Raises:
-        InputError: when the format is unknown, or the file cannot be written.
+        InputError: when the format is unknown, or there is no such folder.
+        EnvironmentProblemError: when the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -55,8 +55,4 @@ def write_figure(comparison: Comparison, file: Path) -> Path:
     right.set_ylabel("error of the output, relative")
     right.set_title(f"each layer, given the digital input, {comparison.layer_images} images", fontsize=10)
     right.legend(fontsize=8)
-    try:
-        figure.savefig(file, dpi=150)
-    except OSError as error:
-        raise InputError(f"The figure {file} cannot be written: {error.strerror}.") from error
-    return file
+    return write_picture(figure, file)

@@ -8,7 +8,7 @@ from pathlib import Path
 from membench.outcome import Outcome
 from membench.record import save
 from membench.report.markdown import markdown
-from membench.storage import write_atomically
+from membench.storage import remove, write_atomically
 
 
 def write_report(folder: Path, outcomes: Sequence[Outcome], engine: str) -> Path:
@@ -18,5 +18,5 @@ def write_report(folder: Path, outcomes: Sequence[Outcome], engine: str) -> Path
         if outcome.record is not None:
             save(outcome.record, file)
         else:  # an earlier run's record must not stand in for a case that failed in this one
-            file.unlink(missing_ok=True)
+            remove(file)
     return write_atomically(folder / "summary.md", markdown(outcomes, engine))

@@ -135,7 +135,7 @@ def test_the_kernel_is_compiled_once_and_then_found(
     assert again.build_seconds == 0
     assert len(calls(tmp_path)) == 1
     assert all(flag in calls(tmp_path)[0] for flag in _VARIANTS[0])
-    assert {path.suffix for path in first.path.parent.iterdir()} <= {".lock", ".so"}
+    assert {path.suffix for path in first.path.parent.iterdir()} <= {".lock", ".sha256", ".so"}
 
 
 def test_the_folder_is_the_platforms_where_none_is_named(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

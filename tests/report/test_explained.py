@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from membench.errors import InputError
+from membench.errors import MembenchError
 from membench.explanation import Culprit, Explanation, LayerBlame, Step
 from membench.report.explained import explained, sentence
 from membench.report.ladder_figure import draw, write_figure
@@ -55,7 +55,7 @@ LAYERS = (
     layer("classifier", -3.0, -math.inf, -0.25),
 )
 WHOLE = Explanation(
-    case="small", fingerprint="f", engine="vectorized", images=200, seeds=(0, 1), layer_images=100, layer_seeds=(0,),
+    case="small", fingerprint="f" * 64, engine="vectorized", images=200, seeds=(0, 1), layer_images=100, layer_seeds=(0,),
     digital_accuracy=0.95, steps=STEPS, layers=LAYERS, most_valuable="features.3",
     culprit=Culprit(step="ADC", by="loss", before=0.25, after=4.25),
 )  # fmt: skip
@@ -161,10 +161,10 @@ def test_the_figure_is_written(tmp_path: Path, suffix: str) -> None:
     [
         ("figure.gif", "ends in '.gif'; allowed: .png"),
         ("no/figure.png", "there is no folder"),
-        ("taken.png", "cannot be written"),
+        ("taken.png", "Cannot write"),
     ],
 )
 def test_a_figure_that_cannot_be_written_is_refused(tmp_path: Path, file: str, words: str) -> None:
     (tmp_path / "taken.png").mkdir()
-    with pytest.raises(InputError, match=words):
+    with pytest.raises(MembenchError, match=words):
         write_figure(WHOLE, tmp_path / file)

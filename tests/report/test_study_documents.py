@@ -19,6 +19,7 @@ from membench.report.collected import Collected, collect
 from membench.report.cost_figures import against_time, forest, record_spots, sweep_spots
 from membench.report.study_report import Written, write
 from membench.report.sweep_figures import curves, heat_map
+from membench.study import SweepInfo
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -254,13 +255,17 @@ def test_figures_say_what_they_show_with_units(tmp_path: Path) -> None:
     assert "bad" not in figures["all"]
 
 
+def _of_base(sweep: SweepInfo, base: str) -> SweepInfo:
+    return sweep.replace(points=tuple(point for point in sweep.points if point.base == base))
+
+
 def test_the_axis_of_the_loss_is_logarithmic_only_where_the_loss_is_wide(tmp_path: Path) -> None:
     info = write_study(tmp_path)
     collected = collect(tmp_path)
     figure = curves(info.sweeps[1], collected)
     assert [axes.get_yscale() for axes in figure.axes] == ["symlog"]  # base `two` loses 20 points
     narrow = Collected(
-        info.replace(bases=("one",)),
+        info.replace(bases=("one",), sweeps=tuple(_of_base(sweep, "one") for sweep in info.sweeps)),
         tuple(record for record in collected.records if record.case.name == "one"),
     )
     assert [axes.get_yscale() for axes in curves(info.sweeps[1], narrow).axes] == ["linear"]
