@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import traceback
 from pathlib import Path
@@ -18,14 +17,24 @@ def import_file(file: Path) -> ModuleType:
     Raises:
         SuiteError: names the file and what was wrong in it.
     """
-    name = f"membench_declared_{file.stem}_{abs(hash(file.resolve()))}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise SuiteError(f"{file} cannot be imported.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        source = file.read_bytes()
+    except OSError as error:
+        raise SuiteError(f"{file} cannot be imported: {error.strerror}.") from error
+    return import_source(source, file)
+
+
+def import_source(source: str | bytes, file: Path) -> ModuleType:
+    """Run the text of a declaring file, which may lie on another machine: what it declares is of `file` all the same.
+
+    Raises:
+        SuiteError: names the file and what was wrong in it.
+    """
+    module = ModuleType(f"membench_declared_{file.stem}_{abs(hash(file.absolute()))}")
+    module.__file__ = str(file)
+    sys.modules[module.__name__] = module
+    try:
+        exec(compile(source, str(file), "exec", dont_inherit=True), module.__dict__)
     except MembenchError as error:
         raise SuiteError(capped(f"{file}: {error}", str(file)) + _line(error, file)) from error
     except KeyboardInterrupt:
@@ -34,7 +43,7 @@ def import_file(file: Path) -> ModuleType:
         said = f"{file} cannot be imported: {type(error).__name__}: {error}"
         raise SuiteError(capped(said, str(file)) + _line(error, file)) from error
     finally:
-        del sys.modules[name]
+        del sys.modules[module.__name__]
     return module
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +19,49 @@ from membench.measure.inference import Inference, infer
 from membench.measure.machine import provenance
 from membench.measure.memory import PeakMemory
 from membench.models import NETWORKS, Trained, obtain
-from membench.record import Costs, LayerInfo, Measured, Record, SeedCost, SeedResult, WeightsRef
+from membench.record import Costs, LayerInfo, Measured, Provenance, Record, SeedCost, SeedResult, WeightsRef
 from membench.runtime import full_precision, pinned_threads, torch_device
 
 Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What every seed of a case starts from. Cases that differ in conversion, effects and seeds alone share it.
+
+    Attributes:
+        trained: the digital network.
+        subset: the images that are measured, with their classes.
+        images: the same as the network takes them, float32 (n, channels, height, width).
+        digital: what the digital network answers.
+    """
+
+    trained: Trained
+    subset: Split
+    images: Tensor
+    digital: Inference
+
+
+class Grounds:
+    """The last few grounds, for a process that measures one case after another.
+
+    They are told apart by name: a data set or network that is registered anew under its name needs a new collection.
+
+    Args:
+        most: how many are kept.
+    """
+
+    def __init__(self, most: int = 2) -> None:
+        self._most = most
+        self._kept: OrderedDict[Hashable, Ground] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], Ground]) -> Ground:
+        """The ground of that key; made where it is not there, in place of the one not used for longest."""
+        ground = self._kept.pop(key, None) or make()
+        self._kept[key] = ground
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return ground
 
 
 def run_case(
@@ -32,6 +72,8 @@ def run_case(
     threads: int = 1,
     device: str = "cpu",
     progress: Progress | None = None,
+    weights: Path | None = None,
+    grounds: Grounds | None = None,
 ) -> Record:
     """Measure a case.
 
@@ -42,6 +84,8 @@ def run_case(
         threads: torch's threads while measuring. Another number may change the last bits of sums, and with them a record.
         device: where both networks run, as torch names it ("cpu", "cuda", "cuda:1").
         progress: called with (what is being done, done, in all).
+        weights: folder of trained weights, besides those that come with membench; the cache unless given.
+        grounds: where what this case shares with others is kept for them, the digital network's answers among it.
 
     Returns:
         The record. All in `record.measured` is the same for the same case and weights, byte for byte.
@@ -54,22 +98,18 @@ def run_case(
     """
     say: Progress = progress or (lambda what, done, total: None)
     executor = ENGINES.get(engine)
-    dataset, network = DATASETS.get(case.dataset), NETWORKS.get(case.network)
     executor.require()
     place = torch_device(device)
     if place.type != "cpu" and not executor.any_device:
         raise InputError(f"The engine {engine} runs on the CPU only, not on {device}. Choose another engine, or device cpu.")
-    test = dataset.load("test", data)
-    if case.images > len(test):
-        raise InputError(f"Case {case.name!r} asks for {case.images} images; {dataset.name} has {len(test)} test images.")
-    trained = obtain(network, dataset, root=data, progress=say)
-    subset = test.take(balanced_order(test, case.subset_seed)[: case.images])
-    images, model = dataset.normalise(subset.images).to(place), trained.model.to(place)
+    key = (case.dataset, case.network, case.images, case.subset_seed, case.batch_size, data, weights, threads, device)
+    kept = Grounds() if grounds is None else grounds
+    ground = kept.get(key, lambda: _ground(case, data, weights, threads, place, say))
+    model, digital = ground.trained.model, ground.digital
     with pinned_threads(threads), full_precision(place), PeakMemory() as memory:
-        plan = executor.plan(model, case.conversion, case.nonidealities, images[:2])
-        digital = _digital(model, images, case.batch_size)
+        plan = executor.plan(model, case.conversion, case.nonidealities, ground.images[:2])
         calibration = calibration_images(case, data, place)
-        runs = [_run_seed(case, seed, executor, plan, model, images, calibration, digital, say) for seed in case.seeds]
+        runs = [_run_seed(case, seed, executor, plan, model, ground.images, calibration, digital, say) for seed in case.seeds]
     costs = Costs(
         threads=threads,
         batch_sizes=tuple(len(batch) for batch in digital.logits),
@@ -77,7 +117,20 @@ def run_case(
         seeds=tuple(run.cost for run in runs),
         peak_memory=memory.bytes,
     )
-    return _record(case, engine, device, trained, subset, plan, digital, runs, costs)
+    return _record(case, engine, device, ground, plan, runs, costs)
+
+
+def _ground(case: Case, data: Path | None, weights: Path | None, threads: int, place: torch.device, say: Progress) -> Ground:
+    dataset, network = DATASETS.get(case.dataset), NETWORKS.get(case.network)
+    test = dataset.load("test", data)
+    if case.images > len(test):
+        raise InputError(f"Case {case.name!r} asks for {case.images} images; {dataset.name} has {len(test)} test images.")
+    trained = obtain(network, dataset, root=data, folder=weights, progress=say)
+    subset = test.take(balanced_order(test, case.subset_seed)[: case.images])
+    images = dataset.normalise(subset.images).to(place)
+    with pinned_threads(threads), full_precision(place):
+        digital = _digital(trained.model.to(place), images, case.batch_size)
+    return Ground(trained, subset, images, digital)
 
 
 def calibration_images(case: Case, data: Path | None, place: torch.device) -> Tensor | None:
@@ -145,32 +198,32 @@ def _record(
     case: Case,
     engine: str,
     device: str,
-    trained: Trained,
-    subset: Split,
+    ground: Ground,
     plan: Plan,
-    digital: Inference,
     runs: Sequence[_SeedRun],
     costs: Costs,
 ) -> Record:
+    card = ground.trained.card
     return Record(
         engine=engine,
         fingerprint=case.fingerprint,
         case=case,
-        weights=WeightsRef(
-            network=trained.card.network,
-            dataset=trained.card.dataset,
-            sha256=trained.card.sha256,
-            accuracy=trained.card.accuracy,
-        ),
+        weights=WeightsRef(network=card.network, dataset=card.dataset, sha256=card.sha256, accuracy=card.accuracy),
         measured=Measured.of(
-            images=tuple(image_hashes(subset)),
-            labels=tuple(subset.labels.tolist()),
-            digital_predictions=digital.predictions,
-            digital_batch_power=digital.power,
+            images=tuple(image_hashes(ground.subset)),
+            labels=tuple(ground.subset.labels.tolist()),
+            digital_predictions=ground.digital.predictions,
+            digital_batch_power=ground.digital.power,
             seeds=tuple(run.result for run in runs),
             layers=runs[0].layers,
             digital_layers=plan.digital,
         ),
         costs=costs,
-        provenance=provenance(device),
+        provenance=_provenance(engine, device),
     )
+
+
+def _provenance(engine: str, device: str) -> Provenance:
+    """With the version of the simulator, where that is none of the packages that every record names."""
+    found, executor = provenance(device), ENGINES.get(engine)
+    return found.replace(versions={**found.versions, engine: executor.version()}) if executor.optional else found

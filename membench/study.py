@@ -85,8 +85,8 @@ class Sweep:
     Attributes:
         name: lower-case, as in files.
         title: for people.
-        knobs: one or two for a `curve` (the first along the axis, the second as lines of their own) and for a `table`, two for
-            a `map` (the first along the axis, the second upwards).
+        knobs: one or two for a `curve` (the first along the axis, the second as lines of their own), two for a `map` (the first along
+            the axis, the second upwards), any number for a `table`.
         turn: (case, **knobs) -> the case with these settings. Where it returns one that another sweep has too, it is measured
             once.
         kind: `curve`, `map` (a heat map) or `table`.
@@ -103,11 +103,9 @@ class Sweep:
 
 
 def _check_knobs(sweep: Sweep | SweepInfo) -> None:
-    allowed = (2,) if sweep.kind == "map" else (1, 2)
-    if len(sweep.knobs) not in allowed:
-        raise InputError(
-            f"Sweep {quoted(sweep.name)}: a {sweep.kind} has {' or '.join(map(str, allowed))} knobs; given: {len(sweep.knobs)}."
-        )
+    least, most, said = {"map": (2, 2, "2"), "curve": (1, 2, "1 or 2"), "table": (1, 100, "1 or more")}[sweep.kind]
+    if not least <= len(sweep.knobs) <= most:
+        raise InputError(f"Sweep {quoted(sweep.name)}: a {sweep.kind} has {said} knobs; given: {len(sweep.knobs)}.")
 
 
 def _check_parts(study: Study | StudyInfo) -> None:

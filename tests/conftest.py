@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 import tiny  # noqa: F401 - registers the network of that name
 
 from membench import Case, Conversion, Thresholds
+
+if TYPE_CHECKING:
+    from membench.campaign import Workers
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("MEMBENCH_DATA") or ROOT.parent / "shared" / "data")
@@ -30,6 +34,24 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("MEMBENCH_CACHE", str(folder))
         patch.setenv("MEMBENCH_DATA", str(SHARED))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def scheduler(own_cache: Path) -> Iterator[str]:
+    """The address of a Dask scheduler with two workers, for all tests that kill none: to start one takes seconds."""
+    from membench.campaign import Workers
+
+    with Workers(count=2).opened() as client:
+        assert client.scheduler is not None
+        yield client.scheduler.address
+
+
+@pytest.fixture
+def workers(scheduler: str) -> Workers:
+    """Two workers that other tests have used before."""
+    from membench.campaign import Workers
+
+    return Workers(scheduler=scheduler)
 
 
 @pytest.fixture

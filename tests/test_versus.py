@@ -212,6 +212,17 @@ def test_a_real_simulator_agrees_on_a_passive_array() -> None:
     assert pair.same_predictions == 1.0
 
 
+def test_a_record_of_a_simulator_names_it_and_its_version() -> None:
+    """The case, and so its fingerprint, knows no engine."""
+    if ENGINES.get("badcrossbar").problem() is not None:
+        pytest.skip("badcrossbar is not here")
+    case = small(conversion=Conversion(tile_shape=(16, 8)), images=20, seeds=(0,))
+    other, own = (run_case(case, engine) for engine in ("badcrossbar", "vectorized"))
+    assert (other.engine, other.provenance.versions["badcrossbar"]) == ("badcrossbar", "1.1.0")
+    assert "badcrossbar" not in own.provenance.versions
+    assert other.fingerprint == own.fingerprint
+
+
 def comparison() -> Comparison:
     """Two engines of which one is refused: what a figure and a table must cope with."""
     return Comparison(

@@ -1,197 +1,296 @@
-"""The study as a list of cases to measure, and the loop that has them measured."""
+"""The loop of a client: it claims points that have no record, has them measured, and writes what comes back."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+import datetime
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from membench.campaign import _worker
-from membench.campaign._store import RecordStore
-from membench.case import DEFAULT_ENGINE, Case
-from membench.datasets import DATASETS
-from membench.engines import ENGINES
-from membench.errors import EnvironmentProblemError, InputError
-from membench.models import NETWORKS, obtain
-from membench.pipeline import Progress
-from membench.study import Study, StudyInfo
+from distributed import Client
 
+from membench.campaign._claims import Claims
+from membench.campaign._cluster import MEMORY, Workers
+from membench.campaign._flights import Flight, Flights, Landed
+from membench.campaign._kit import Kit, KitPlugin, setup_of
+from membench.campaign._points import joined, points_of, said
+from membench.campaign._prices import Price, Prices
+from membench.campaign._state import State
+from membench.campaign._status import Journal
+from membench.campaign._store import PointError, Store
+from membench.campaign._task import How, probe
+from membench.case import Case
+from membench.errors import MembenchError
+from membench.record import Record
+from membench.study import StudyInfo
 
-@dataclass(frozen=True)
-class State:
-    """Where a campaign stands.
-
-    Attributes:
-        done: cases measured, those of earlier runs among them.
-        total: cases in all.
-        work: seconds of one worker that the measured cases were estimated to take.
-        whole: seconds of one worker that all cases are estimated to take, from a few images of each base.
-        failures: why there is no record of a case, by its description.
-    """
-
-    done: int
-    total: int
-    work: float
-    whole: float
-    failures: Mapping[str, str]
+AHEAD = 2  # points given to each worker: one that it measures, and the next, so that it need not wait for the client
+_LOOK_S = 1.0  # between two looks at what other clients have done, and at how many workers there are
 
 
 @dataclass
 class Campaign:
-    """A study that is ready to run.
+    """Cases that are ready to be measured.
 
     Attributes:
-        study: what is measured.
-        info: the same as plain data.
+        info: the study as plain data.
         store: where records are kept.
         cases: every case once, in order.
         missing: those that have no record yet.
         engine: that executes them.
-        workers: processes.
-        threads: torch threads of each.
+        workers: which workers measure.
+        kit: what they need.
+        bases: of each network and data set, the case that tells what points cost.
+        memory: bytes that a process is estimated to need for a point of each case, by the case's fingerprint.
+        limit: seconds that a point may take; None: what follows from its estimate.
+        data: where data sets are looked for.
     """
 
-    study: Study
     info: StudyInfo
-    store: RecordStore
+    store: Store
     cases: tuple[Case, ...]
     missing: tuple[Case, ...]
     engine: str
-    workers: int
-    threads: int
-    declared_in: Path | None = None
+    workers: Workers
+    kit: Kit
+    bases: Mapping[str, Case]
+    memory: Mapping[str, int]
+    limit: float | None = None
     data: Path | None = None
-    _price: dict[str, _worker.Price] = field(default_factory=dict)
 
-    def estimate(self) -> float:
-        """Seconds that one worker would take for what is missing, from a few images of each base."""
-        with self._pool() as pool:
-            self._probe(pool)
-        return sum(map(self.seconds, self.missing))
+    def estimate(self) -> tuple[float, int]:
+        """Seconds that one worker would take for what is missing, from a few images of each base; and how many workers there are."""
+        with self._opened() as client:
+            prices = self._prices(client, self._how())
+            missing = {point.fingerprint: point for case in self.missing for point in points_of(case)}
+            todo = [point for point in missing.values() if self.point(point) is None]
+            return sum(map(prices.of, todo)), len(client.nthreads())
 
-    def _probe(self, pool: ProcessPoolExecutor) -> None:
-        wanted = {_setup(case) for case in self.missing}
-        probes = {_setup(base): base for base in self.study.bases.values() if _setup(base) in wanted}
-        tasks = {
-            setup: pool.submit(_worker.probe, base, self.engine, self.threads, self.data) for setup, base in probes.items()
-        }
-        self._price = {setup: task.result() for setup, task in tasks.items()}
+    def run(self, tell: Callable[[State], None], opened: Callable[[str], None] | None = None) -> State:
+        """Measure what is missing. Interrupted, or killed, it loses the points in flight and nothing else.
 
-    def seconds(self, case: Case) -> float:
-        """What a case is estimated to cost: as the base of the same network, by seeds and images; 1 where it was not probed."""
-        price = self._price.get(_setup(case))
-        return price.of(case) if price else 1.0
-
-    def run(self, tell: Callable[[State], None]) -> State:
-        """Measure what is missing. Interrupted, or killed, it loses the cases in flight and nothing else.
+        Several clients may run in one store: they share the points that are missing.
 
         Args:
-            tell: called once it is known what all will cost, and after each case.
+            tell: called once it is known what all will cost, and after each point.
+            opened: called with the address of Dask's dashboard.
+
+        Raises:
+            EnvironmentProblemError: when the scheduler is gone, or the store cannot be written.
         """
-        self.store.declare(self.info)
-        with self._pool() as pool:
-            self._probe(pool)
-            whole = sum(map(self.seconds, self.cases))
-            work = whole - sum(map(self.seconds, self.missing))
-            done, failures = len(self.cases) - len(self.missing), dict[str, str]()
-            tell(State(done, len(self.cases), work, whole, failures))
-            todo = iter(self.missing)
-            running: dict[Future[_worker.Done], Case] = {}
-            while True:
-                while len(running) < self.workers and (case := next(todo, None)) is not None:
-                    task = pool.submit(_worker.measure, case, self.engine, self.threads, self.store.folder, self.data)
-                    running[task] = case
-                if not running:
-                    break
-                for task in wait(running, return_when=FIRST_COMPLETED).done:
-                    case = running.pop(task)
-                    found = task.result()
-                    work += self.seconds(case)
-                    if found.problem:
-                        failures[f"{case.name}, {case.description}"] = found.problem
-                    else:
-                        done += 1
-                    tell(State(done, len(self.cases), work, whole, failures))
-        return State(done, len(self.cases), work, whole, failures)
-
-    @contextmanager
-    def _pool(self) -> Iterator[ProcessPoolExecutor]:
-        """Fresh processes: forked ones would share the state of torch's threads."""
-        pool = ProcessPoolExecutor(
-            self.workers,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_worker.start,
-            initargs=(os.getpid(), self.declared_in),
+        self.store.declare(
+            self.info, {case.fingerprint: tuple(point.fingerprint for point in points_of(case)) for case in self.cases}
         )
+        with self._opened() as client, Claims(self.store.folder) as claims:
+            if opened:
+                opened(client.dashboard_link or "none")
+            how = self._how()
+            prices = self._prices(client, how)
+            journal = Journal(claims.status_file, claims.name, client.dashboard_link or "none")
+            return _Loop(self, client, claims, Flights(client, how), prices, journal, tell).run()
+
+    def point(self, point: Case) -> Record | None:
+        """The record of a point, if it is there."""
+        return self.store.point(point.fingerprint, self.engine, self.kit.hashes[setup_of(point)], self.workers.threads)
+
+    def _opened(self) -> AbstractContextManager[Client]:
+        return self.workers.opened(max((self.memory[case.fingerprint] for case in self.missing), default=0))
+
+    def _how(self) -> How:
+        data = None if self.data is None else str(self.data)
+        return How(self.engine, self.workers.threads, data, self.kit.digest, f"membench-{secrets.token_hex(4)}")
+
+    def _prices(self, client: Client, how: How) -> Prices:
+        """Also hands the kit to all workers."""
+        client.register_plugin(KitPlugin(self.kit))
+        wanted = {setup_of(case) for case in self.missing}
+        futures = {
+            setup: client.submit(probe, how, base.model_dump_json(), pure=False)
+            for setup, base in self.bases.items()
+            if setup in wanted
+        }
+        known = {}
+        for setup, future in futures.items():
+            try:
+                known[setup] = Price(**future.result())
+            except Exception:  # what is wrong is told with the points, which meet it too
+                continue
+        return Prices(known, self.limit)
+
+
+@dataclass
+class _Loop:
+    campaign: Campaign
+    client: Client
+    claims: Claims
+    flights: Flights
+    prices: Prices
+    journal: Journal
+    tell: Callable[[State], None]
+    todo: deque[Case] = field(default_factory=deque)
+    others: list[Case] = field(default_factory=list)  # points that other clients had claimed when they were looked at
+    failures: dict[str, str] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)  # addresses of workers
+    offered: float | None = None
+
+    def __post_init__(self) -> None:
+        campaign = self.campaign
+        self.cases_of: dict[str, list[Case]] = {}
+        self.open: dict[str, set[str]] = {}  # of each case without a record, the points that it lacks
+        points: dict[str, Case] = {}
+        for case in campaign.cases:
+            for point in points_of(case):
+                points[point.fingerprint] = point
+        self.points = len(points)
+        self.whole = sum(map(self.prices.of, points.values()))
+        for case in campaign.missing:
+            self.open[case.fingerprint] = {point.fingerprint for point in points_of(case)}
+            for point in points_of(case):
+                self.cases_of.setdefault(point.fingerprint, []).append(case)
+        missing = {key: points[key] for key in self.cases_of}
+        self.todo.extend(sorted(missing.values(), key=_ground))
+        self.work = self.whole - sum(map(self.prices.of, missing.values()))
+        self.points_done = self.points - len(missing)
+        self.cases_done = len(campaign.cases) - len(campaign.missing)
+        self._count()
+
+    def run(self) -> State:
+        lacking = []
+        for point in self.todo:
+            if self.campaign.point(point) is None:
+                lacking.append(point)
+            else:
+                self._done(point)
+        self.todo = deque(lacking)
+        self.tell(self.state())
+        while True:
+            self._give()
+            if not (self.todo or self.others or len(self.flights)):
+                return self.state()
+            for landed in self.flights.landed(wait=0.5):
+                self._write(landed)
+                self._give()
+                self.tell(self.state())
+            if time.monotonic() - self.looked > _LOOK_S:
+                self._look()
+
+    def state(self) -> State:
+        return State(
+            self.cases_done,
+            len(self.campaign.cases),
+            self.points_done,
+            self.points,
+            self.work,
+            self.whole,
+            dict(self.failures),
+            self.workers,
+        )
+
+    def _look(self) -> None:
+        """See what other clients have done, and how many workers there are; say that this one is alive."""
+        if self.claims.renew():
+            self.journal.write(self.state(), self.flights)
+        self._count()
+        if not self.todo and self.others:
+            before = self.state()
+            self.todo.extend(self.others)
+            self.others.clear()
+            self._give()
+            if self.state() != before:
+                self.tell(self.state())
+
+    def _count(self) -> None:
+        """See how many workers there are, and how much memory the largest of them offers; None where none says."""
+        self.looked = time.monotonic()
+        workers = set(self.client.nthreads())
+        if workers != self.known:
+            info = self.client.scheduler_info(n_workers=-1)["workers"].values()
+            self.offered = max((worker["resources"].get(MEMORY, 0.0) for worker in info), default=0.0) or None
+        self.known = workers
+
+    @property
+    def workers(self) -> int:
+        return len(self.known)
+
+    def _give(self) -> None:
+        """Claim points and give them to workers, as many as keep these busy."""
+        while self.todo and len(self.flights) < max(1, AHEAD * self.workers):
+            point = self.todo.popleft()
+            if self._settled_by_another(point):
+                continue
+            if not self.claims.take(point.fingerprint):
+                self.others.append(point)
+            elif self._settled_by_another(point):  # in the moment between
+                self.claims.release(point.fingerprint)
+            else:
+                self._send(point)
+
+    def _send(self, point: Case) -> None:
+        needed = max(self.campaign.memory[case.fingerprint] for case in self.cases_of[point.fingerprint])
+        if self.offered is not None and needed > self.offered:
+            reason = (
+                f"it needs an estimated {needed / 2**30:.1f} GiB of memory; the largest worker offers {self.offered / 2**30:.1f} GiB. Give "
+                "it more (--memory, or the scheduler's workers), or measure in smaller batches."
+            )
+            self._write(Landed(point, problem=reason, tries=0))
+        else:
+            self.flights.send(Flight(point, self.prices.limit_of(point), needed if self.offered else 0))
+
+    def _settled_by_another(self, point: Case) -> bool:
+        """Whether another client has measured the point, or has given it up since this one began."""
+        store = self.campaign.store
+        if store.point_file(point.fingerprint).exists() and self.campaign.point(point) is not None:
+            self._done(point)
+            return True
+        file = store.error_file(point.fingerprint)
+        if file.exists() and file.stat().st_mtime >= self.claims.began and (error := store.error(point.fingerprint)):
+            self.failures[said(point)] = error.reason
+            return True
+        return False
+
+    def _write(self, landed: Landed) -> None:
+        point, store = landed.point, self.campaign.store
+        if landed.problem:
+            self.failures[said(point)] = landed.problem
+            store.put_error(self._error(point, landed.problem, landed.tries))
+        else:
+            store.put_point(point.fingerprint, landed.record)
+            self.journal.measured(self.prices.of(point))
+            self._done(point)
+        self.claims.release(point.fingerprint)
+
+    def _done(self, point: Case) -> None:
+        """Count a point that has a record, and join each case that now has all of its points."""
+        self.points_done += 1
+        self.work += self.prices.of(point)
+        for case in self.cases_of[point.fingerprint]:
+            lacking = self.open[case.fingerprint]
+            lacking.discard(point.fingerprint)
+            if not lacking:
+                self._join(case)
+
+    def _join(self, case: Case) -> None:
+        store = self.campaign.store
         try:
-            yield pool
-        except BrokenProcessPool as error:
-            raise EnvironmentProblemError(
-                f"A worker process ended unexpectedly: was memory short? What was measured is kept in {self.store.folder}; the same "
-                "command goes on. Fewer workers need less memory (--workers)."
-            ) from error
-        except BaseException:  # an interrupt does not wait for the cases in flight
-            for process in list((pool._processes or {}).values()):
-                process.terminate()
-            raise
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            found = [self.campaign.point(point) for point in points_of(case)]
+            store.put_record(joined(case, [record for record in found if record is not None]))
+        except MembenchError as error:
+            self.failures[said(case)] = str(error)
+            store.put_error(self._error(case, str(error), 1))
+        else:
+            self.cases_done += 1
+
+    def _error(self, case: Case, reason: str, tries: int) -> PointError:
+        created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        return PointError(
+            fingerprint=case.fingerprint, case=case, engine=self.campaign.engine, reason=reason, tries=tries, created=created
+        )
 
 
-def _setup(case: Case) -> str:
-    return f"{case.network} on {case.dataset}"
-
-
-def prepare(
-    study: Study,
-    folder: Path,
-    engine: str = DEFAULT_ENGINE,
-    *,
-    quick: bool = False,
-    workers: int | None = None,
-    threads: int = 1,
-    declared_in: Path | None = None,
-    data: Path | None = None,
-    progress: Progress | None = None,
-) -> Campaign:
-    """Check every case of a study, find or train its networks, and see what is measured already.
-
-    Args:
-        folder: where the study's records are kept.
-        quick: the coarse study.
-        workers: processes; as many as there are processors unless told otherwise.
-        threads: torch threads of each.
-        declared_in: file that declares the study, for the processes to import.
-        data: where data sets are looked for; MEMBENCH_DATA, else the cache folder.
-        progress: called while networks are trained.
-
-    Raises:
-        InputError, UnsupportedError: when any case cannot be run as declared; names the sweep and the setting.
-        DataMissingError, EnvironmentProblemError: when this machine lacks something.
-    """
-    chosen = study.coarse() if quick else study
-    info = chosen.described(engine, quick)
-    cases = tuple({point.case.fingerprint: point.case for point in chosen.points()}.values())
-    executor = ENGINES.get(engine)
-    executor.require()
-    weights = {}
-    for base in {_setup(case): case for case in cases}.values():
-        dataset = DATASETS.get(base.dataset)
-        test = dataset.load("test", data)
-        alike = [case for case in cases if _setup(case) == _setup(base)]
-        for case in alike:  # before a network is trained for it
-            if case.images > len(test):
-                raise InputError(f"{case.description}: {case.images} images are asked for; {dataset.name} has {len(test)}.")
-        trained = obtain(NETWORKS.get(base.network), dataset, root=data, progress=progress)
-        weights[_setup(base)] = trained.card.sha256
-        sample = dataset.normalise(test.images[:2])
-        for case in alike:
-            executor.plan(trained.model, case.conversion, case.nonidealities, sample)
-    store = RecordStore(folder)
-    missing = tuple(case for case in cases if store.get(case.fingerprint, engine, weights[_setup(case)]) is None)
-    return Campaign(chosen, info, store, cases, missing, engine, workers or os.cpu_count() or 1, threads, declared_in, data)
+def _ground(point: Case) -> tuple[str, str, int, int, int]:
+    """Points of one ground follow one another: a worker keeps the last two."""
+    return point.dataset, point.network, point.images, point.subset_seed, point.batch_size

@@ -85,7 +85,13 @@ def _measured(
         stale = fresh and isinstance(side.origin, Revision)
         with progress_bar("compare") as tell:
             sides.append(
-                measured(replace(side, records={}) if stale else side, keys, cases=folders, threads=threads, progress=tell)
+                measured(
+                    replace(side, records={}, unreadable=()) if stale else side,
+                    keys,
+                    cases=folders,
+                    threads=threads,
+                    progress=tell,
+                )
             )
     return sides[0], sides[1]
 

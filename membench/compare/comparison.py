@@ -176,17 +176,15 @@ def _look(a: Side, b: Side, key: Key, tolerance: float | None) -> CaseChange | _
 
 
 def _one_sided(a: Side, b: Side, key: Key) -> CaseChange:
-    finding = Finding.ONLY_A if key in a.records else Finding.ONLY_B if key in b.records else Finding.NOT_COMPARED
-    reasons = [f"{side.name}: {side.failures[key]}" for side in (a, b) if key in side.failures]
-    here = a if finding is Finding.ONLY_A else b
-    words = "; ".join(reasons) or f"{here.name} has it, {(b if here is a else a).name} has not"
+    reasons = [f"{side.name}: {side.failures[key]}" for side in (a, b) if key in side.failures and key not in side.records]
+    here, there, only = (a, b, Finding.ONLY_A) if key in a.records else (b, a, Finding.ONLY_B)
     record = here.records.get(key)
     loss = record.measured.loss.estimate if record else None
     return CaseChange(
         case=key[0],
         engine=key[1],
-        finding=finding,
-        words=words,
+        finding=Finding.NOT_COMPARED if reasons else only,
+        words="; ".join(reasons) or f"{here.name} has it, {there.name} has not",
         loss_a=loss if here is a else None,
         loss_b=loss if here is b else None,
     )
@@ -244,7 +242,7 @@ def _words(finding: Finding, tested: _Tested, p: float, cases: int, find: Need |
         return f"within {100 * tested.margin:g} points on {size}{answers}{alone}"
     if finding is not Finding.NOT_SIGNIFICANT:
         return f"by {abs(points):.2f} points on {size} ({corrected}){alone}"
-    return f"{points:+.2f} points on {size} ({corrected}){answers}{alone}; {_plan(tested, find, rule_out)}"
+    return f"{points:+.2f} points on {size} ({corrected}){answers}{alone}{_plan(tested, find, rule_out)}"
 
 
 def _plan(tested: _Tested, find: Need | None, rule_out: Need | None) -> str:
@@ -254,7 +252,7 @@ def _plan(tested: _Tested, find: Need | None, rule_out: Need | None) -> str:
         said.append(f"{_enough(find, change)} would find a change of {100 * abs(change.estimate):.2f} points")
     if abs(change.estimate) < tested.margin and rule_out is not None:
         said.append(f"{_enough(rule_out, change)} would show that it is within {100 * tested.margin:g}")
-    return f"{' and '.join(said)} (power {POWER:.0%})"
+    return f"; {' and '.join(said)} (power {POWER:.0%})" if said else ""
 
 
 def _enough(need: Need, change: Change) -> str:

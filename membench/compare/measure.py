@@ -126,6 +126,7 @@ def measured(
             except InputError as error:
                 failures[key] = str(error)
                 continue
+            failures.pop(key, None)
             if isinstance(side.origin, Path):
                 save(records[key], side.origin / "records" / key[1] / f"{key[0]}.json")
     return replace(side, records=records, failures=failures)

@@ -63,7 +63,8 @@ class Revision:
         """
         with tempfile.TemporaryDirectory(prefix="membench-") as temporary:
             place = Path(temporary) / self.commit[:10]
-            command = ["git", "worktree", "add", "--detach", "--quiet", str(place), self.commit]
+            hookless = ("-c", f"core.hooksPath={os.devnull}")  # a repository's hooks are for its own checkouts
+            command = ["git", *hookless, "worktree", "add", "--detach", "--quiet", str(place), self.commit]
             made = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
             try:
                 if made.returncode:

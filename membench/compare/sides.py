@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from membench.compare.revision import Revision, find_revision
 from membench.errors import FileFormatError, InputError
@@ -14,6 +16,7 @@ from membench.strict_json import parse
 from membench.study import StudyInfo
 
 Key = tuple[str, str]  # case, engine
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class Side:
         origin: the file, folder or commit.
         records: by case and engine.
         accepted: whether there are baselines among them.
-        failures: of records that should have been measured, why they are not there.
-        unreadable: files that are no record, with the reason.
+        failures: of cases without a record, what went wrong: the file is damaged, or the measurement failed.
+        unreadable: the same of files that do not tell of which case they are.
     """
 
     name: str
@@ -42,12 +45,15 @@ class Side:
 
     def only(self, cases: Collection[str] = (), engine: str | None = None) -> Side:
         """The same, less all other cases and engines; none given: all stay."""
-        kept = {
-            (case, on): record
-            for (case, on), record in self.records.items()
-            if (not cases or case in cases) and engine in (None, on)
-        }
-        return replace(self, records=kept)
+
+        def kept(content: dict[Key, T]) -> dict[Key, T]:
+            return {
+                (case, on): item
+                for (case, on), item in content.items()
+                if (not cases or case in cases) and engine in (None, on)
+            }
+
+        return replace(self, records=kept(self.records), failures=kept(self.failures))
 
 
 def read_side(spec: str, baselines: Path = Path("baselines"), folder: Path | None = None) -> Side:
@@ -79,7 +85,12 @@ def read_side(spec: str, baselines: Path = Path("baselines"), folder: Path | Non
         if extracted is None:
             return Side(str(revision), revision, {})
         side = _read_folder(extracted, str(revision), revision)
-    return replace(side, unreadable=tuple(said.replace(str(extracted), f"{spec}:{baselines}") for said in side.unreadable))
+
+    def said(reason: str) -> str:
+        return reason.replace(str(extracted), f"{spec}:{baselines}")
+
+    failures = {key: said(reason) for key, reason in side.failures.items()}
+    return replace(side, failures=failures, unreadable=tuple(map(said, side.unreadable)))
 
 
 def read_record(file: Path) -> tuple[Record, bool]:
@@ -99,13 +110,18 @@ def read_record(file: Path) -> tuple[Record, bool]:
 def _read_folder(folder: Path, name: str, origin: Path | Revision) -> Side:
     records: dict[Key, Record] = {}
     places: dict[Key, Path] = {}
+    failures: dict[Key, str] = {}
     unreadable: list[str] = []
     any_accepted = False
     for file in _files(folder):
         try:
             record, accepted = read_record(file)
         except FileFormatError as error:
-            unreadable.append(str(error))
+            reason = str(error).replace("\n", " ")
+            if key := _key_in(file):
+                failures[key] = reason
+            else:
+                unreadable.append(reason)
             continue
         key = _key(record)
         if key in records:
@@ -114,7 +130,18 @@ def _read_folder(folder: Path, name: str, origin: Path | Revision) -> Side:
             )
         records[key], places[key] = record, file
         any_accepted |= accepted
-    return Side(name, origin, records, any_accepted, unreadable=tuple(unreadable))
+    return Side(name, origin, records, any_accepted, failures, tuple(unreadable))
+
+
+def _key_in(file: Path) -> Key | None:
+    """The case and engine that a damaged record still names."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        content = content.get("record", content)
+        key = content["case"]["name"], content["engine"]
+    except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError):
+        return None
+    return key if all(isinstance(part, str) for part in key) else None
 
 
 def _files(folder: Path) -> list[Path]:
@@ -138,7 +165,14 @@ def matched(a: Side, b: Side) -> tuple[Side, Side]:
         (key,), (record,) = a.records, b.records.values()
         return a, replace(b, records={key: record})
     if a.is_file:
-        return a, replace(b, records={key: record for key, record in b.records.items() if key in a.records}, unreadable=())
+        return a, _only_keys(b, a)
     if b.is_file:
-        return replace(a, records={key: record for key, record in a.records.items() if key in b.records}, unreadable=()), b
+        return _only_keys(a, b), b
     return a, b
+
+
+def _only_keys(side: Side, of: Side) -> Side:
+    """`side`, less what `of` has not."""
+    records = {key: record for key, record in side.records.items() if key in of.records}
+    failures = {key: reason for key, reason in side.failures.items() if key in of.records}
+    return replace(side, records=records, failures=failures, unreadable=())

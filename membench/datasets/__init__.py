@@ -1,5 +1,5 @@
 """Data sets: one file each. A new data set is one new file here, or `DATASETS.add(...)` in a user's own."""
 
-from membench.datasets._base import DATASETS, Dataset, Split, balanced_order, image_hashes
+from membench.datasets._base import DATASETS, Dataset, Part, Split, balanced_order, image_hashes
 
-__all__ = ["DATASETS", "Dataset", "Split", "balanced_order", "image_hashes"]
+__all__ = ["DATASETS", "Dataset", "Part", "Split", "balanced_order", "image_hashes"]

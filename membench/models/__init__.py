@@ -2,7 +2,7 @@
 
 from membench.models._base import NETWORKS, Network, Recipe
 from membench.models._folds import CrossValidation, Fold, FoldCard, Spread, cross_validate, part_images
-from membench.models._weights import Card, Trained, digest, obtain, ship_weights, shipped
+from membench.models._weights import Card, Trained, digest, find_trained, obtain, ship_weights, shipped
 
 __all__ = [
     "NETWORKS",
@@ -16,6 +16,7 @@ __all__ = [
     "Trained",
     "cross_validate",
     "digest",
+    "find_trained",
     "obtain",
     "part_images",
     "ship_weights",

@@ -76,6 +76,11 @@ class Trained:
     card: Card
     file: Path
 
+    @property
+    def shipped(self) -> bool:
+        """Whether these weights come with membench."""
+        return self.file.parent == SHIPPED
+
 
 def digest(split: Split) -> str:
     """One hash for a set of images, whatever their order."""
@@ -117,15 +122,22 @@ def obtain(
         DataMissingError: when they must be trained and the data are not there.
     """
     chosen = recipe or network.recipe_for(dataset.name)
+    if (there := find_trained(network, dataset, recipe=chosen, folder=folder)) is not None:
+        return there
     key = weights_key(network, dataset, chosen)
-    places = candidates(network, dataset, key, folder)
-    for file in places:
-        if (found := read(file, network, dataset, key)) is not None:
-            return found
-    target = places[-1]
+    target = candidates(network, dataset, key, folder)[-1]
     with locked(target.with_suffix(".lock")):
         found = read(target, network, dataset, key)  # another process may have trained them while this one waited
         return found or _make(network, dataset, chosen, key, target, root, progress)
+
+
+def find_trained(
+    network: Network, dataset: Dataset, *, recipe: Recipe | None = None, folder: Path | None = None
+) -> Trained | None:
+    """Weights that fit, or None where there are none; arguments and errors as for `obtain`, which would train them."""
+    key = weights_key(network, dataset, recipe or network.recipe_for(dataset.name))
+    places = candidates(network, dataset, key, folder)
+    return next((found for file in places if (found := read(file, network, dataset, key)) is not None), None)
 
 
 def find_card(file: Path) -> Card | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import pandas as pd
 
 from membench.report import advice, cost_figures
@@ -11,7 +14,7 @@ from membench.report.drawing import svg
 from membench.report.explained import interval
 from membench.report.sweep_figures import Losses, curves, heat_map, losses_of
 from membench.report.tidy import said
-from membench.study import Recommendation, SweepInfo, Value
+from membench.study import Knob, Recommendation, SweepInfo, Value
 
 LOSS = "Loss is digital minus converted accuracy on the same images, in percentage points, with its 95 % interval over images and seeds."
 MISSING = "not measured"
@@ -100,18 +103,28 @@ def _recommended(collected: Collected, frame: pd.DataFrame, one: Recommendation)
 
 
 def _headline(sweep: SweepInfo, collected: Collected) -> Grid:
-    """Rows: base and first knob; columns: second knob."""
+    """Rows: base and all knobs but the last; columns: the last knob. Of one knob: rows alone."""
     assert collected.study is not None
-    found, first = losses_of(sweep, collected), sweep.knobs[0]
-    others: tuple[tuple[Value, ...], ...] = tuple((v,) for v in sweep.knobs[1].values) if len(sweep.knobs) > 1 else ((),)
+    found, knobs = losses_of(sweep, collected), sweep.knobs
+    along, across = (knobs[:-1], knobs[-1:]) if len(knobs) > 1 else (knobs, ())
+    others = _settings(across)
     rows = tuple(
-        (base, said(value), *(_cell(found, base, (value, *other)) for other in others))
+        (base, *map(said, values), *(_cell(found, base, (*values, *other)) for other in others))
         for base in collected.study.bases
-        for value in first.values
+        for values in _settings(along)
     )
-    head = ("base", first.label, *(said(other[0]) if other else "loss, points [95 %]" for other in others))
-    second = f", by {sweep.knobs[1].label}" if len(sweep.knobs) > 1 else ""
-    return Grid(head, rows, heads=2, caption=f"{sweep.title}: loss, points [95 %]{second}")
+    labels = (said(other[0]) if other else "loss, points [95 %]" for other in others)
+    by = f", by {across[0].label}" if across else ""
+    return Grid(
+        ("base", *(knob.label for knob in along), *labels),
+        rows,
+        heads=1 + len(along),
+        caption=f"{sweep.title}: loss, points [95 %]{by}",
+    )
+
+
+def _settings(knobs: Sequence[Knob]) -> tuple[tuple[Value, ...], ...]:
+    return tuple(itertools.product(*(knob.values for knob in knobs)))
 
 
 def _section(sweep: SweepInfo, collected: Collected) -> Section:

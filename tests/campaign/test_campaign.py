@@ -1,9 +1,10 @@
-"""A study measured in processes gives the records of run_case, whatever interrupts it."""
+"""A study measured on Dask's workers gives the records of run_case, whatever interrupts it."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from conftest import make_case
 
 from membench import ADC, Case, ConductanceDrift, Conversion, Knob, Quick, Study, Sweep, run_case
 from membench import campaign as campaigns
-from membench.campaign import Campaign, RecordStore, State
+from membench.campaign import Campaign, State, Store, Workers
 from membench.errors import EnvironmentProblemError, InputError, UnsupportedError
 from membench.record import Record, load
 
@@ -50,15 +51,15 @@ def study(*values: int, base: Case | None = None) -> Study:
     return Study("small", "Small", "For tests.", {"A": base or make_case()}, (sweep,), quick=Quick(images=5, seeds=1, values=2))
 
 
-def prepare(study: Study, folder: Path, **options: Any) -> Campaign:
-    """As `membench study` does; the processes learn of the tiny network from the file that registers it."""
-    return campaigns.prepare(study, folder, declared_in=Path(__file__).resolve().parent.parent / "tiny.py", **options)
+def prepare(study: Study, folder: Path, workers: Workers | None = None, **options: Any) -> Campaign:
+    """As `membench study` does; the workers learn of the tiny network from the file that registers it."""
+    declared_in = Path(__file__).resolve().parent.parent / "tiny.py"
+    return campaigns.prepare(study, folder, declared_in=declared_in, workers=workers, **options)
 
 
 def run(campaign: Campaign) -> list[State]:
     states: list[State] = []
-    with campaign.store.alone():
-        assert campaign.run(states.append) == states[-1]
+    assert campaign.run(states.append) == states[-1]
     return states
 
 
@@ -67,10 +68,10 @@ def records(folder: Path) -> dict[str, Record]:
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory, own_cache: Path) -> tuple[Path, list[State]]:
+def measured(tmp_path_factory: pytest.TempPathFactory, scheduler: str) -> tuple[Path, list[State]]:
     """A small study that two processes measured."""
     folder = tmp_path_factory.mktemp("study")
-    return folder, run(prepare(study(4, 6, 8), folder, workers=2))
+    return folder, run(prepare(study(4, 6, 8), folder, Workers(scheduler=scheduler)))
 
 
 def test_records_are_those_of_run_case(measured: tuple[Path, list[State]]) -> None:
@@ -86,14 +87,15 @@ def test_records_are_those_of_run_case(measured: tuple[Path, list[State]]) -> No
 def test_progress_counts_cases_and_work(measured: tuple[Path, list[State]]) -> None:
     _, states = measured
     assert [(state.done, state.total, dict(state.failures)) for state in states] == [(done, 3, {}) for done in range(4)]
+    assert [(state.points_done, state.points, state.workers) for state in states] == [(done, 3, 2) for done in range(4)]
     assert [state.work / state.whole for state in states] == pytest.approx([0, 1 / 3, 2 / 3, 1])
     assert 0 < states[0].whole < 60
 
 
-def test_what_is_there_is_not_measured_again(measured: tuple[Path, list[State]]) -> None:
+def test_what_is_there_is_not_measured_again(measured: tuple[Path, list[State]], workers: Workers) -> None:
     folder, _ = measured
     before = {file: file.stat().st_mtime_ns for file in (folder / "records").iterdir()}
-    again = prepare(study(4, 6, 8), folder)
+    again = prepare(study(4, 6, 8), folder, workers)
     assert again.missing == ()
     more = prepare(study(4, 6, 8, 10), folder)
     assert [case.conversion.adc for case in more.missing] == [ADC(bits=10)]
@@ -104,18 +106,18 @@ def test_what_is_there_is_not_measured_again(measured: tuple[Path, list[State]])
 
 def test_damaged_records_and_those_of_other_weights_are_measured_again(measured: tuple[Path, list[State]]) -> None:
     folder, _ = measured
-    store = RecordStore(folder)
+    store = Store(folder)
     record = next(iter(records(folder).values()))
     key = (record.fingerprint, record.engine, record.weights.sha256)
-    assert store.get(*key) == record
-    assert store.get(record.fingerprint, record.engine, "0" * 64) is None
-    assert store.get(record.fingerprint, "memtorch", record.weights.sha256) is None
-    assert store.get("0" * 64, record.engine, record.weights.sha256) is None
-    file = store.file(record.fingerprint)
+    assert store.record(*key) == record
+    assert store.record(record.fingerprint, record.engine, "0" * 64) is None
+    assert store.record(record.fingerprint, "memtorch", record.weights.sha256) is None
+    assert store.record("0" * 64, record.engine, record.weights.sha256) is None
+    file = store.record_file(record.fingerprint)
     whole = file.read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], whole.replace(b'"accuracy": ', b'"accuracy": 1')):
         file.write_bytes(damaged)
-        assert store.get(*key) is None
+        assert store.record(*key) is None
         assert len(prepare(study(4, 6, 8), folder).missing) == 1
     file.write_bytes(whole)
 
@@ -128,43 +130,42 @@ def test_another_study_in_the_folder_is_refused(measured: tuple[Path, list[State
         run(prepare(replace(study(4), name="other"), folder))
 
 
-def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
-    store = RecordStore(tmp_path / "study")
-    with store.alone(), pytest.raises(InputError, match="Another membench study is running"), RecordStore(store.folder).alone():
-        pytest.fail("held twice")
-    with store.alone():
-        pass
-
-
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentProblemError, match=r"Cannot write to .*--out"), RecordStore(tmp_path / "file/study").alone():
-        pytest.fail("made")
+    with pytest.raises(EnvironmentProblemError, match=r"Cannot write to .*--out"):
+        prepare(study(4), tmp_path / "file/study").run(lambda state: None)
 
 
-def test_quick_is_coarse(tmp_path: Path) -> None:
-    campaign = prepare(study(4, 6, 8), tmp_path, quick=True, workers=1)
+def test_quick_is_coarse(tmp_path: Path, workers: Workers) -> None:
+    campaign = prepare(study(4, 6, 8), tmp_path, workers, quick=True)
     run(campaign)
     found = [record.case for record in records(tmp_path).values()]
     assert sorted((case.images, case.conversion.adc.bits) for case in found if case.conversion.adc) == [(5, 4), (5, 8)]
     assert json.loads((tmp_path / "study.json").read_text())["quick"] is True
 
 
-def test_a_case_that_fails_is_told_and_the_others_are_measured(tmp_path: Path) -> None:
-    """More calibration images than there are: found out only when the case is run."""
+def test_a_case_that_fails_is_told_and_the_others_are_measured(tmp_path: Path, workers: Workers) -> None:
+    """More calibration images than there are: found out only when the case is run. A million are refused for their memory."""
 
     def broken(case: Case, bits: int) -> Case:
-        adc = ADC(bits=bits) if bits < 8 else ADC(bits=bits, range="calibrated", calibration_images=10**6)
+        adc = ADC(bits=bits) if bits < 8 else ADC(bits=bits, range="calibrated", calibration_images={8: 5000, 9: 10**6}[bits])
         return case.replace(conversion=case.conversion.replace(adc=adc))
 
-    wrong = replace(study(4, 8, 6), sweeps=(replace(study(4, 8, 6).sweeps[0], turn=broken),))
-    states = run(prepare(wrong, tmp_path, workers=2))
-    assert (states[-1].done, states[-1].total) == (2, 3)
-    ((what, why),) = states[-1].failures.items()
-    assert what == "small, adc: bits=8"
-    assert "calibrates on 1000000 images" in why
+    wrong = replace(study(4, 8, 6, 9), sweeps=(replace(study(4, 8, 6, 9).sweeps[0], turn=broken),))
+    states = run(prepare(wrong, tmp_path, workers))
+    assert (states[-1].done, states[-1].total) == (2, 4)
+    failures = dict(states[-1].failures)
+    assert list(failures) == ["small, adc: bits=9, seed 0", "small, adc: bits=8, seed 0"]
+    assert "calibrates on 5000 images" in failures["small, adc: bits=8, seed 0"]
+    assert re.search(r"needs an estimated .* GiB of memory; the largest worker offers", failures["small, adc: bits=9, seed 0"])
     assert len(records(tmp_path)) == 2
-    assert len(prepare(wrong, tmp_path).missing) == 1
+    assert len(prepare(wrong, tmp_path).missing) == 2
+    tries = {
+        error.case.description: error.tries
+        for error in map(Store(tmp_path).error, (c.fingerprint for c in prepare(wrong, tmp_path).missing))
+        if error
+    }
+    assert tries == {"adc: bits=8": 1, "adc: bits=9": 0}
 
 
 @pytest.mark.parametrize(
@@ -182,9 +183,9 @@ def test_what_cannot_be_run_is_refused_before_anything_is_measured(
     assert not (tmp_path / "study").exists()
 
 
-def test_effects_are_measured_and_proven(tmp_path: Path) -> None:
+def test_effects_are_measured_and_proven(tmp_path: Path, workers: Workers) -> None:
     base = make_case(nonidealities=(ConductanceDrift(time=10.0),))
-    run(prepare(study(8, base=base), tmp_path, workers=1))
+    run(prepare(study(8, base=base), tmp_path, workers))
     (record,) = records(tmp_path).values()
     assert [proof.effect for proof in record.measured.seeds[0].proofs] == ["conductance_drift"]
 
@@ -230,7 +231,7 @@ def test_an_interrupt_ends_it_at_once_and_says_how_to_go_on(tmp_path: Path) -> N
     wanted = command(tmp_path, values=(3, 4, 5, 6, 7, 8, 9, 10), images=1000, seeds=(0, 1, 2, 3, 4))
     client = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not (tmp_path / "out/records").is_dir():
+    while not (tmp_path / "out/points").is_dir():
         assert client.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)

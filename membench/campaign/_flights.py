@@ -1,0 +1,169 @@
+"""Points that are under way on Dask: given to workers, and what becomes of each."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from distributed import Client, Future, KilledWorker, as_completed
+
+from membench.campaign._cluster import MEMORY, TRIES
+from membench.campaign._task import Begun, How, Outcome, measure
+from membench.case import Case
+from membench.errors import EnvironmentProblemError
+
+_OUT_OF_MEMORY = "worker-restart-memory"  # the topic of the events by which a nanny tells that it ended its worker for it
+
+
+@dataclass
+class Flight:
+    """A point that was given away.
+
+    Attributes:
+        point: the case with one seed.
+        limit: seconds that it may take.
+        memory: bytes that it is estimated to need; 0 where workers do not say how many they have.
+        failed: tries that came to nothing.
+        begun: the processes that began with it under its present key, and when (monotonic).
+    """
+
+    point: Case
+    limit: float
+    memory: float = 0.0
+    failed: int = 0
+    begun: list[tuple[Begun, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What came of a point: its record as JSON; or why there is none, after how many tries."""
+
+    point: Case
+    record: str = ""
+    problem: str = ""
+    tries: int = 1
+
+
+class Flights:
+    """Gives points to the workers of a Dask client. A point that fails is tried elsewhere, at most `TRIES` times in all.
+
+    Dask itself gives a point to another worker when one dies. It blames all that were waiting on that worker, too; here only those
+    that it had begun with are counted.
+    """
+
+    def __init__(self, client: Client, how: How) -> None:
+        self._client, self._how = client, how
+        self._flights: dict[str, Flight] = {}
+        self._completed = as_completed(loop=client.loop, with_results=True, raise_errors=False)
+        self._numbers = itertools.count()
+        self._name = secrets.token_hex(4)  # keys of two clients must differ: Dask would take them for one task
+        self._short_of_memory: dict[str, float] = {}
+        client.subscribe_topic(how.topic, self._hear)
+        client.subscribe_topic(_OUT_OF_MEMORY, self._hear_of_memory)
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    def __iter__(self) -> Iterator[Flight]:
+        return iter(tuple(self._flights.values()))
+
+    def send(self, flight: Flight, avoid: str = "") -> None:
+        """Give a point to a worker.
+
+        Args:
+            avoid: address of a worker that should not get it, if there is another.
+        """
+        key = f"point-{flight.point.fingerprint[:12]}-{self._name}-{next(self._numbers)}"
+        others = [address for address in self._client.nthreads() if address != avoid] if avoid else []
+        flight.begun.clear()
+        self._flights[key] = flight
+        future = self._client.submit(
+            measure,
+            self._how,
+            flight.point.model_dump_json(),
+            flight.limit,
+            key=key,
+            pure=False,
+            workers=others or None,
+            allow_other_workers=bool(others),
+            resources={MEMORY: flight.memory} if flight.memory else None,
+        )
+        self._completed.add(future)
+
+    def landed(self, wait: float) -> Iterator[Landed]:
+        """Points that are done or given up, as they come; those to be tried again are sent again.
+
+        Args:
+            wait: at most so many seconds for the first.
+
+        Raises:
+            EnvironmentProblemError: when the scheduler is gone.
+        """
+        with self._completed.thread_condition:
+            if not self._completed.has_ready():
+                self._completed.thread_condition.wait(wait)
+        for future, outcome in self._completed.next_batch(block=False):
+            if (landed := self._judged(future, outcome)) is not None:
+                yield landed
+        if self._client.status != "running":
+            raise _lost(self._client)
+
+    def _judged(self, future: Future[Outcome], outcome: Any) -> Landed | None:
+        flight, status = self._flights.pop(str(future.key)), future.status
+        future.release()
+        if status == "finished":
+            return self._answered(flight, outcome)
+        if status != "error":
+            raise _lost(self._client)
+        _, error, _ = outcome
+        if not isinstance(error, KilledWorker):  # Dask's own: the case or its result did not get through
+            return self._failed(flight, f"{type(error).__name__}: {error}", 1, "")
+        return self._failed(flight, self._why_killed(flight, error), max(1, len(flight.begun)), error.last_worker.address)
+
+    def _answered(self, flight: Flight, outcome: Outcome) -> Landed | None:
+        if "record" in outcome:
+            return Landed(flight.point, record=outcome["record"])
+        if outcome["elsewhere"]:
+            return self._failed(flight, f"{outcome['problem']} (on {outcome['worker']})", 1, outcome["worker"])
+        return Landed(flight.point, problem=outcome["problem"], tries=flight.failed + 1)
+
+    def _failed(self, flight: Flight, problem: str, tries: int, worker: str) -> Landed | None:
+        flight.failed += tries
+        if flight.failed >= TRIES:
+            return Landed(flight.point, problem=problem, tries=flight.failed)
+        self.send(flight, avoid=worker)
+        return None
+
+    def _why_killed(self, flight: Flight, error: KilledWorker) -> str:
+        worker = error.last_worker.address
+        reached = next(
+            (self._short_of_memory[b["worker"]] for b, _ in flight.begun if b["worker"] in self._short_of_memory), None
+        )
+        if reached is not None:
+            return f"out of memory: its process reached {reached / 2**30:.1f} GiB and was ended (on {worker})"
+        if flight.begun:
+            last, since = flight.begun[-1]
+            if time.monotonic() - since >= 0.9 * flight.limit:
+                return f"it hung: it took longer than its limit of {flight.limit:.0f} s. Where it was: {last['stacks']} on {last['host']}"
+        return f"the process that measured it ended unexpectedly: killed, out of memory, or a crash (on {worker})"
+
+    def _hear(self, event: tuple[float, Begun]) -> None:
+        """A worker began with a point. (Called by the client's own thread.)"""
+        _, begun = event
+        if (flight := self._flights.get(begun["key"])) is not None:
+            flight.begun.append((begun, time.monotonic()))
+
+    def _hear_of_memory(self, event: tuple[float, dict[str, Any]]) -> None:
+        _, told = event
+        self._short_of_memory[told["worker"]] = float(told["rss"])
+
+
+def _lost(client: Client) -> EnvironmentProblemError:
+    return EnvironmentProblemError(
+        f"The Dask scheduler at {client.scheduler.address if client.scheduler else 'its address'} is gone. What was measured is kept; "
+        "start it again, and the same command goes on."
+    )

@@ -1,0 +1,178 @@
+"""What a worker needs beside the case: the file that declares it, weights, and which data are meant. Sent to each worker once.
+
+Code and weights that come with membench are not sent, nor are data: they are found on the worker by name, and must have the
+client's hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from distributed import WorkerPlugin
+
+from membench.case import Case
+from membench.datasets import DATASETS, Part, image_hashes
+from membench.declared import import_source
+from membench.errors import DataMissingError, EnvironmentProblemError
+from membench.models import NETWORKS, Trained, find_trained
+from membench.pipeline import Grounds
+from membench.storage import cache_dir, canonical_json, sha256, write_atomically
+from membench.version import __version__
+
+
+def setup_of(case: Case) -> str:
+    """Network and data set: what cases of the same weights share."""
+    return f"{case.network} on {case.dataset}"
+
+
+def data_digest(dataset: str, part: Part, root: Path | None) -> str:
+    """One hash for the images and classes of a part of a data set, whatever their order."""
+    split = DATASETS.get(dataset).load(part, root)
+    lines = (f"{image} {label}" for image, label in zip(image_hashes(split), split.labels.tolist(), strict=True))
+    return sha256("\n".join(sorted(lines)).encode())
+
+
+def parts_of(case: Case) -> tuple[Part, ...]:
+    """The parts of its data set that a case reads."""
+    adc = case.conversion.adc
+    return ("test", "train") if adc is not None and adc.range == "calibrated" else ("test",)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The files of trained weights that do not come with membench."""
+
+    name: str
+    data: bytes
+    card: bytes
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What a study's workers need.
+
+    Attributes:
+        sources: files that declare networks, data sets or effects, by their path on the client.
+        hashes: of the weights of each network on each data set (`setup_of`).
+        weights: those that workers cannot have.
+        data: of each part of each data set, its digest.
+        version: of membench.
+    """
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    weights: tuple[Weights, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+    version: str = __version__
+
+    @cached_property
+    def digest(self) -> str:
+        parts = [dict(self.sources), dict(self.hashes), [item.name for item in self.weights], dict(self.data), self.version]
+        return sha256(canonical_json(parts))
+
+
+def packed(declared_in: Path | None, trained: Mapping[str, Trained], data: Mapping[str, str]) -> Kit:
+    """The kit of a study.
+
+    Args:
+        declared_in: the file that declares it.
+        trained: its networks, by `setup_of`.
+        data: digests, by "data set/part".
+    """
+    sources = {} if declared_in is None else {str(declared_in): declared_in.read_text(encoding="utf-8")}
+    own = tuple(
+        Weights(one.file.name, one.file.read_bytes(), one.file.with_suffix(".json").read_bytes())
+        for one in trained.values()
+        if not one.shipped
+    )
+    return Kit(sources, {setup: one.card.sha256 for setup, one in trained.items()}, own, data)
+
+
+class KitPlugin(WorkerPlugin):
+    """Hands a kit to each worker that there is and that will come."""
+
+    idempotent = True
+
+    def __init__(self, kit: Kit) -> None:
+        self.kit = kit
+        self.name = f"membench-{kit.digest[:16]}"
+
+    def setup(self, worker: Any) -> None:
+        """Unpacking waits for the first point, where what goes wrong is told with it."""
+        _HERE.setdefault(self.kit.digest, Unpacked(self.kit))
+
+
+class Unpacked:
+    """A kit on a worker, and what its process keeps from point to point."""
+
+    def __init__(self, kit: Kit) -> None:
+        self.kit = kit
+        self.grounds = Grounds()
+        self.folder = cache_dir() / "fetched" / kit.digest[:16]
+        self._open = False
+        self._checked: set[str] = set()
+
+    def open(self) -> None:
+        """Import what the client declared, and put its weights where they are found."""
+        if self._open:
+            return
+        if self.kit.version != __version__:
+            raise EnvironmentProblemError(
+                f"This worker has membench {__version__}, and the client {self.kit.version}. Install the same on both."
+            )
+        for path, source in self.kit.sources.items():
+            import_source(source, Path(path))
+        for item in self.kit.weights:
+            file = self.folder / item.name
+            if not file.exists() or file.read_bytes() != item.data:
+                write_atomically(file, item.data)
+                write_atomically(file.with_suffix(".json"), item.card)
+        self._open = True
+
+    def check(self, case: Case, root: Path | None) -> None:
+        """Refuse to measure with other weights, or on other images, than the client means.
+
+        Raises:
+            DataMissingError: when the data set is not here.
+            EnvironmentProblemError: when weights or data are not those of the client.
+        """
+        setup = setup_of(case)
+        if setup not in self._checked:
+            found = find_trained(NETWORKS.get(case.network), DATASETS.get(case.dataset), folder=self.folder)
+            if found is None or found.card.sha256 != self.kit.hashes[setup]:
+                there = f"has {found.card.sha256[:12]} ({found.file})" if found else "has none"
+                raise EnvironmentProblemError(
+                    f"The weights of {setup} are not the client's, which have the hash {self.kit.hashes[setup][:12]}; this worker {there}. "
+                    "Install the same membench on both."
+                )
+            self._checked.add(setup)
+        for part in parts_of(case):
+            name = f"{case.dataset}/{part}"
+            if name not in self._checked:
+                if data_digest(case.dataset, part, root) != self.kit.data[name]:
+                    raise DataMissingError(
+                        f"The {part} images of {case.dataset} on this worker are not the client's: their digests differ. Get the same "
+                        f"data: {DATASETS.get(case.dataset).remedy}"
+                    )
+                self._checked.add(name)
+
+
+_HERE: dict[str, Unpacked] = {}
+
+
+def unpacked(digest: str) -> Unpacked:
+    """The kit that this worker was handed, opened.
+
+    Raises:
+        EnvironmentProblemError: when it was not, or does not fit this worker.
+    """
+    try:
+        kit = _HERE[digest]
+    except KeyError:
+        raise EnvironmentProblemError("This worker was not handed what the client declared. Start the worker anew.") from None
+    kit.open()
+    return kit

@@ -1,0 +1,87 @@
+"""Two clients on one store share its points, and anyone may look at how far it is."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trouble
+from conftest import make_case
+
+from membench import Case, Knob, Study, Sweep, run_case
+from membench.campaign import State, Store, StoreStatus, Workers, prepare, status_of
+from membench.errors import InputError
+from membench.record import Record, load
+
+POINTS = 24
+
+
+def study(ledger: Path) -> Study:
+    def turn(case: Case, number: int) -> Case:
+        harm = trouble.Trouble(what="sleep", times=0.1, ledger=str(ledger), name=f"point{number:03}")
+        return case.replace(nonidealities=(harm,), seeds=(2 * number, 2 * number + 1))
+
+    knob = Knob(name="number", label="number", values=tuple(range(POINTS // 2)))
+    return Study("shared", "Shared", "For tests.", {"A": make_case()}, (Sweep("shared", "Shared", (knob,), turn),))
+
+
+def ready(tmp_path: Path, workers: Workers) -> Any:
+    (tmp_path / "ledger").mkdir(exist_ok=True)
+    return prepare(study(tmp_path / "ledger"), tmp_path / "store", workers=workers, declared_in=Path(trouble.__file__))
+
+
+def test_two_clients_share_the_points_and_measure_each_once(tmp_path: Path, workers: Workers) -> None:
+    clients = [ready(tmp_path, workers) for _ in range(2)]
+    ends: list[State] = []
+    seen: list[StoreStatus] = []
+
+    def look(state: State) -> None:
+        seen.append(status_of(tmp_path / "store"))
+
+    threads = [threading.Thread(target=lambda c=client: ends.append(c.run(look))) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=400)
+    assert [(end.done, end.points_done, dict(end.failures)) for end in ends] == [(POINTS // 2, POINTS, {})] * 2
+    assert {trouble.tries(str(tmp_path / "ledger"), f"point{number:03}") for number in range(POINTS // 2)} == {2}
+    store = Store(tmp_path / "store")
+    for point in study(tmp_path / "ledger").points():
+        record = load(Record, store.record_file(point.case.fingerprint))
+        assert record.measured == run_case(point.case).measured
+    both = [status for status in seen if len(status.clients) == 2]
+    assert both, "the two never ran at once"
+    done = status_of(tmp_path / "store")
+    assert (done.cases_done, done.points_done, done.points, done.clients, done.failed) == (POINTS // 2, POINTS, POINTS, (), {})
+
+
+def test_the_status_says_what_is_done_failed_and_in_flight(
+    tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from membench.campaign import _claims
+
+    monkeypatch.setattr(_claims, "RENEW_S", 0.0)
+    monkeypatch.setattr("membench.campaign._run._LOOK_S", 0.0)
+    seen: list[StoreStatus] = []
+    ready(tmp_path, workers).run(lambda state: seen.append(status_of(tmp_path / "store")))
+    assert seen[0].points_done == 0
+    assert [status.points_done for status in seen] == sorted(status.points_done for status in seen)
+    middle = [status for status in seen if status.clients and status.clients[0].rate > 0 and status.clients[0].in_flight]
+    assert middle, "the status never told of points in flight"
+    (client,) = middle[-1].clients
+    assert client.workers == 2
+    assert client.dashboard.startswith("http://")
+    assert middle[-1].seconds_left is not None
+    assert {one.worker.split(":")[0] for status in middle for one in status.clients[0].in_flight} <= {"tcp", ""}
+    assert any(
+        one.worker and one.host and one.point.startswith("small, shared: number=")
+        for s in middle
+        for one in s.clients[0].in_flight
+    )
+
+
+def test_a_folder_without_a_study_has_no_status(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no study"):
+        status_of(tmp_path)
