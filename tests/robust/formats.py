@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rules
+import tiny  # noqa: F401 - registers the network of that name
 import torch
 from mutations import Mutants, mutants_of_bytes, mutants_of_json, mutants_of_text
 from PIL import Image
