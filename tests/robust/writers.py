@@ -33,7 +33,7 @@ from studies import small_study, write_study  # noqa: E402
 
 from membench.arrays import kernel  # noqa: E402
 from membench.baselines import BaselineStore  # noqa: E402
-from membench.campaign import RecordStore  # noqa: E402
+from membench.campaign._store import Plan, Store  # noqa: E402
 from membench.errors import MembenchError  # noqa: E402
 from membench.models import Card, FoldCard, _weights, cross_validate, obtain, ship_weights  # noqa: E402
 from membench.outcome import Outcome  # noqa: E402
@@ -74,11 +74,11 @@ def _baseline(engine_wrong: int, reason: str) -> Callable[[Path], object]:
 
 
 def _put(logit_error: float) -> Callable[[Path], object]:
-    return lambda folder: RecordStore(folder).put(make_record(images=10, logit_error=logit_error))
+    return lambda folder: Store(folder).put_record(make_record(images=10, logit_error=logit_error))
 
 
 def _declare(title: str) -> Callable[[Path], object]:
-    return lambda folder: RecordStore(folder).declare(small_study(title)[0])
+    return lambda folder: Store(folder).declare(small_study(title)[0], {"a" * 64: ("b" * 64,)})
 
 
 def _run_report(wrong: int, names: tuple[str, ...]) -> Callable[[Path], object]:
@@ -187,7 +187,7 @@ def _nothing(folder: Path) -> None:
 WRITERS: dict[str, Writer] = {
     "baseline": Writer(_baseline(1, "An earlier one."), _baseline(2, "A later one."), ((".json", Baseline),)),
     "record": Writer(_put(0.1), _put(0.2), ((".json", Record),)),
-    "study.json": Writer(_declare("Earlier"), _declare("Later"), (("study.json", StudyInfo),)),
+    "study.json": Writer(_declare("Earlier"), _declare("Later"), (("study.json", StudyInfo), ("plan.json", Plan))),
     "report of a run": Writer(_run_report(1, ("one", "two")), _run_report(2, ("one",)), ((".json", Record),)),
     "report of a study": Writer(
         _study_report("Earlier"), _study_report("Later"), (("study.json", StudyInfo), (".json", Record)), kills=2
