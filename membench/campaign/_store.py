@@ -122,8 +122,9 @@ class Store:
             raise EnvironmentProblemError(
                 f"Cannot write to {self.folder}: {error.strerror or error}. Make it writable, or name another folder with --out."
             ) from error
+        save(info, file)
         save(Plan(points=points), self.folder / Plan.FILE)
-        return save(info, file)
+        return file
 
 
 def _read(kind: type[P], file: Path) -> P | None:
