@@ -6,13 +6,14 @@ PARALLEL := -n auto -p no:membench
 # A data set that is not here is let through, but not in CI, which has all: make test SKIP=
 SKIP ?= --membench-allow-skip
 
-.PHONY: help setup bench test lint quick slow speed versus clean
+.PHONY: help setup bench test lint quick slow speed versus asv clean
 
 help:
 	@echo "make bench   set up, then run the benchmark suite on real images and gate it against baselines/"
 	@echo "make test    set up, then lint, types, import contracts, all tests, and the gate"
 	@echo "make speed   time the engines against each other and the digital network, as ratios with goals"
 	@echo "make versus  time other simulators in turns with membench and the digital network"
+	@echo "make asv     record the current commit for asv's pages: accuracy, time and memory over commits"
 	@echo "make quick   the fast tests only    make lint   ruff, mypy, import-linter    make slow   the slow tests only"
 
 setup:
@@ -41,6 +42,12 @@ speed: setup
 # In one run, in turns; exits 1 where another simulator with an ADC is as fast. The table and its numbers go to reports/versus.
 versus: setup
 	$(BIN)/python tools/versus_speed.py $(ARGS)
+
+# What is recorded under a commit must be that commit.
+asv: setup
+	@git diff --quiet HEAD || { echo "There are changes that are not committed: asv would record them as the last commit. Commit first."; exit 2; }
+	$(BIN)/asv machine --yes > /dev/null
+	$(BIN)/asv run --python=same --set-commit-hash=$$(git rev-parse HEAD) --show-stderr $(ARGS)
 
 test: lint
 	$(BIN)/python -m pytest tests $(PARALLEL) $(ARGS)

@@ -40,7 +40,7 @@ def converters(limit: float, **fields: object) -> Conversion:
 
 AGED = (
     Variability(r_on_sigma=1.4e3, r_off_sigma=5e6),
-    DeviceFaults(lrs_proportion=0.001, hrs_proportion=0.01),
+    DeviceFaults(lrs_proportion=0.0005, hrs_proportion=0.005),
     ConductanceDrift(time=3600.0, coefficient=0.03, coefficient_sigma=0.01),
 )
 
@@ -51,7 +51,7 @@ CASES = [
     for profile, conversion, effects, seeds, images, description in [
         ("ideal", IDEAL, (), (0,), 1000, "64x64 tiles, nothing else"),
         ("converters", converters(limit), (), (0,), 1000, "8-bit ADC of a calibrated range, 8-bit DAC"),
-        ("aged", converters(limit, tuning=Tuning(after="effects")), AGED, (0, 1), 1000,
+        ("aged", converters(limit, tuning=Tuning(after="effects")), AGED, (0, 1, 2, 3, 4), 500,
          "converters, devices that vary, fail and drift; tuned afterwards"),
         ("passive", IDEAL, (LineResistance(line_resistance=1.0),), (0,), 1000, "lines of 1 ohm a segment, no converters"),
         ("noisy", converters(limit), (ReadNoise(sigma=0.05),), (0,), 40, "converters, every read another conductance"),

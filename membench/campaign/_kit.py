@@ -18,9 +18,9 @@ from membench.case import Case
 from membench.datasets import DATASETS, Part, image_hashes
 from membench.declared import import_source
 from membench.errors import DataMissingError, EnvironmentProblemError
-from membench.models import NETWORKS, Trained, find_trained
+from membench.models import NETWORKS, Trained, find_trained, write_weights
 from membench.pipeline import Grounds
-from membench.storage import cache_dir, canonical_json, sha256, write_atomically
+from membench.storage import cache_dir, canonical_json, read_whole, sha256
 from membench.version import __version__
 
 
@@ -128,9 +128,8 @@ class Unpacked:
             import_source(source, Path(path))
         for item in self.kit.weights:
             file = self.folder / item.name
-            if not file.exists() or file.read_bytes() != item.data:
-                write_atomically(file, item.data)
-                write_atomically(file.with_suffix(".json"), item.card)
+            if (read_whole(file), read_whole(file.with_suffix(".json"))) != (item.data, item.card):
+                write_weights(file, item.data, item.card)
         self._open = True
 
     def check(self, case: Case, root: Path | None) -> None:

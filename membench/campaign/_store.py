@@ -7,7 +7,7 @@ from typing import ClassVar, Literal, TypeVar
 
 from membench.case import Case
 from membench.errors import EnvironmentProblemError, FileFormatError, InputError
-from membench.plain import Plain
+from membench.plain import Count, Line, Moment, Plain, Sha256
 from membench.record import Record, find, save
 from membench.storage import write_atomically
 from membench.study import StudyInfo
@@ -28,12 +28,12 @@ class PointError(Plain):
     """
 
     schema_version: Literal[1] = 1
-    fingerprint: str
+    fingerprint: Sha256
     case: Case
-    engine: str
+    engine: Line
     reason: str
-    tries: int
-    created: str
+    tries: Count
+    created: Moment
 
 
 class Plan(Plain):
@@ -45,7 +45,7 @@ class Plan(Plain):
 
     FILE: ClassVar[str] = "plan.json"
     schema_version: Literal[1] = 1
-    points: dict[str, tuple[str, ...]]
+    points: dict[Sha256, tuple[Sha256, ...]]
 
 
 class Store:

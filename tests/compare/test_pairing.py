@@ -92,11 +92,19 @@ def test_other_batches_are_said(fields: dict[str, int]) -> None:
 
 
 def test_images_that_stand_twice_are_shared_twice() -> None:
-    record = make_record(image_prefix="image")
-    images = ("00000000000000aa", "00000000000000aa", *record.measured.images[2:])
-    record = record.replace(measured=record.measured.replace(images=images, labels=(0, 0, *record.measured.labels[2:])).again())
+    """The first two are the same; the second is lost."""
+    measured = make_record().measured
+    (result,) = measured.seeds
+    twice = measured.replace(
+        images=("00000000000000aa",) * 2 + measured.images[2:],
+        labels=(0, 0, *measured.labels[2:]),
+        digital_predictions=(0, 0, *measured.digital_predictions[2:]),
+        seeds=(result.replace(predictions=(0, 9, *result.predictions[2:])),),
+    )
+    record = make_record().replace(measured=twice.again())
     found = pair(record, record)
     assert found.a.shape == (1, 20)
+    assert found.a[0, :2].tolist() == found.b[0, :2].tolist() == [0, 1]
 
 
 def test_other_images_are_two_samples() -> None:
@@ -176,5 +184,5 @@ def test_other_data_sets_are_refused() -> None:
 
 
 def test_other_labels_are_refused() -> None:
-    with pytest.raises(InputError, match="image [0-9a-f]{16} is of class 4 in A and 5 in B: the data set is not the same"):
+    with pytest.raises(InputError, match=r"image [0-9a-f]{16} is of class 4 in A and 5 in B: the data set is not the same"):
         pair(make_record(), make_record(relabelled=(4,)))
