@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from distributed import get_worker
+from distributed.utils import sync
 
 from membench.campaign._kit import Unpacked, unpacked
 from membench.case import Case, UnusualOrderWarning
@@ -136,9 +137,8 @@ def _watched(topic: str) -> Iterator[Callable[[float], None]]:
     folder.mkdir(parents=True, exist_ok=True)
     key = str(worker.get_current_task())
     stacks = folder / f"{key}.txt"
-    worker.log_event(
-        topic, Begun(key=key, worker=worker.address, host=socket.gethostname(), process=os.getpid(), stacks=str(stacks))
-    )
+    begun = Begun(key=key, worker=worker.address, host=socket.gethostname(), process=os.getpid(), stacks=str(stacks))
+    sync(worker.loop, worker.scheduler.log_event, topic=topic, msg=begun)  # it must have arrived before anything can go wrong
     try:
         with stacks.open("w", encoding="utf-8") as file:
 
