@@ -113,12 +113,15 @@ class Unpacked:
         self.kit = kit
         self.grounds = Grounds()
         self.folder = cache_dir() / "fetched" / kit.digest[:16]
-        self._open = False
         self._checked: set[str] = set()
 
     def open(self) -> None:
-        """Import what the client declared, and put its weights where they are found."""
-        if self._open:
+        """Import what the client declared, and put its weights where they are found.
+
+        Again where another kit was opened since: it may have declared something else under the same names.
+        """
+        global _OPEN
+        if _OPEN is self:
             return
         if self.kit.version != __version__:
             raise EnvironmentProblemError(
@@ -130,7 +133,7 @@ class Unpacked:
             file = self.folder / item.name
             if (read_whole(file), read_whole(file.with_suffix(".json"))) != (item.data, item.card):
                 write_weights(file, item.data, item.card)
-        self._open = True
+        _OPEN = self
 
     def check(self, case: Case, root: Path | None) -> None:
         """Refuse to measure with other weights, or on other images, than the client means.
@@ -161,6 +164,7 @@ class Unpacked:
 
 
 _HERE: dict[str, Unpacked] = {}
+_OPEN: Unpacked | None = None
 
 
 def unpacked(digest: str) -> Unpacked:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import Field
 
 from membench.case import Case
 from membench.errors import EnvironmentProblemError, FileFormatError, InputError
-from membench.plain import Count, Line, Moment, Plain, Sha256
+from membench.plain import Integer, Line, Moment, Plain, Sha256
 from membench.record import Record, find, save
 from membench.storage import write_atomically
 from membench.study import StudyInfo
@@ -23,7 +25,7 @@ class PointError(Plain):
         case: what should have been measured.
         engine: that should have executed it.
         reason: what went wrong, in a sentence.
-        tries: how often it was tried.
+        tries: how often it was tried; 0 where no worker has the memory.
         created: UTC, ISO 8601.
     """
 
@@ -32,7 +34,7 @@ class PointError(Plain):
     case: Case
     engine: Line
     reason: str
-    tries: Count
+    tries: Annotated[Integer, Field(ge=0)]
     created: Moment
 
 

@@ -105,6 +105,15 @@ def test_a_worker_that_was_handed_nothing_says_so() -> None:
         unpacked("0" * 64)
 
 
+def test_two_studies_that_declare_the_same_name_each_get_their_own() -> None:
+    text = "from membench.models import NETWORKS, Network, Recipe\nNETWORKS.add('mine', Network('mine', {build}, Recipe(epochs=1)))"
+    file = "/client/mine.py"
+    one, two = (Unpacked(dataclasses.replace(kit(), sources={file: text.format(build=build)})) for build in ("int", "float"))
+    for there, build in ((one, int), (two, float), (one, int), (one, int)):
+        there.open()
+        assert NETWORKS.get("mine").build is build
+
+
 def test_kits_that_differ_have_other_digests() -> None:
     sent = kit()
     others = [

@@ -217,7 +217,7 @@ def _point_error() -> Format:
     name = f"errors/{item.fingerprint}.json"
 
     def judge(valid: bytes, mutant: bytes, read: PointError) -> str:
-        checks = {"fingerprint": rules.hexadecimal(64), "engine": rules.line, "reason": rules.text, "tries": rules.whole(1)}
+        checks = {"fingerprint": rules.hexadecimal(64), "engine": rules.line, "reason": rules.text, "tries": rules.whole(0)}
         checks |= {"created": rules.moment, **{f"case.{path}": check for path, check in rules.CASE.items()}}
         return rules.fault(valid, mutant, checks) or _sound(read.case)
 

@@ -1,6 +1,6 @@
 """A study whose workers are killed every few seconds, and its client twice, gives the records of a quiet run.
 
-python tools/cluster/chaos.py [POINTS]   (500 unless told otherwise)
+python tools/cluster/chaos.py [POINTS [SECONDS]]   (500, and 5 s between two kills, unless told otherwise)
 """
 
 from __future__ import annotations
@@ -83,13 +83,14 @@ def chaotic(wanted: list[str], store: Path, points: int, *, every: float, client
 
 def main() -> None:
     points = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+    every = float(sys.argv[2]) if len(sys.argv) > 2 else 5.0
     folder = Path(tempfile.mkdtemp(prefix="membench-chaos-"))
     file = declare(folder, bits=points // 50)
     started = time.monotonic()
     subprocess.run(command(file, folder / "quiet", "--workers", "2"), check=True, capture_output=True)
     quiet = time.monotonic() - started
     harm = chaotic(
-        command(file, folder / "chaos", "--workers", "2"), folder / "chaos", points, every=5.0, log=folder / "log.txt"
+        command(file, folder / "chaos", "--workers", "2"), folder / "chaos", points, every=every, log=folder / "log.txt"
     )
     same = records(folder / "quiet") == records(folder / "chaos")
     errors = len(list((folder / "chaos/errors").glob("*.json"))) if (folder / "chaos/errors").is_dir() else 0

@@ -35,7 +35,7 @@ def main() -> None:
     images = min(1000, int(100 * wanted / (time.monotonic() - started)) // 20 * 20)
     print(f"{images} images a point", flush=True)
     for workers in (1, 2):
-        file = declare(folder / f"{workers}", bits=2, rows=4, seeds=POINTS // 8 * workers, images=images, network="vgg-mnist")
+        file = declare(folder, bits=2, rows=4, seeds=POINTS // 8 * workers, images=images, network="vgg-mnist")
         states: list[tuple[float, State]] = []
         campaign = prepare(load_study(str(file)), folder / f"out-{workers}", workers=Workers(count=workers), declared_in=file)
         campaign.run(lambda state, states=states: states.append((time.monotonic(), state)))  # type: ignore[misc]
