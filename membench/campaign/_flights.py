@@ -40,11 +40,12 @@ class Flight:
 
 @dataclass(frozen=True)
 class Landed:
-    """What came of a point: its record as JSON, and how long its worker took; or why there is none, after how many tries."""
+    """What came of a point: its record as JSON, and how long which worker took; or why there is none, after how many tries."""
 
     point: Case
     record: str = ""
     seconds: float = 0.0
+    worker: str = ""
     problem: str = ""
     tries: int = 1
 
@@ -127,7 +128,7 @@ class Flights:
 
     def _answered(self, flight: Flight, outcome: Outcome) -> Landed | None:
         if "record" in outcome:
-            return Landed(flight.point, record=outcome["record"], seconds=outcome["seconds"])
+            return Landed(flight.point, record=outcome["record"], seconds=outcome["seconds"], worker=outcome["worker"])
         if outcome["elsewhere"]:
             return self._failed(flight, f"{outcome['problem']} (on {outcome['worker']})", 1, outcome["worker"])
         return Landed(flight.point, problem=outcome["problem"], tries=flight.failed + 1)

@@ -136,7 +136,7 @@ class _Loop:
     failures: dict[str, str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)  # addresses of workers
     offered: float | None = None
-    busy: float = 0.0
+    busy: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         campaign = self.campaign
@@ -189,7 +189,7 @@ class _Loop:
             self.whole,
             dict(self.failures),
             self.workers,
-            self.busy,
+            dict(self.busy),
         )
 
     def _look(self) -> None:
@@ -262,7 +262,7 @@ class _Loop:
         else:
             store.put_point(point.fingerprint, landed.record)
             self.journal.measured(self.prices.of(point))
-            self.busy += landed.seconds
+            self.busy[landed.worker] = self.busy.get(landed.worker, 0.0) + landed.seconds
             self._done(point)
         self.claims.release(point.fingerprint)
 
