@@ -125,18 +125,18 @@ def values(records: Sequence[Record]) -> dict[str, Value]:
         time: of the simulation, s an image: the fastest batch, which nothing else on the machine has slowed down.
         ratio: the same against the fastest batch of the digital network.
         conversion: from the digital network to a tuned one with its effects, s: the fastest.
-        memory: peak of this process, everything in it, bytes.
+        memory: peak of this process, everything in it, MB.
     """
     loss, costs = records[0].measured.loss, [record.costs for record in records]
-    time = min(_fastest(seed.batches, cost.batch_sizes) for cost in costs for seed in cost.seeds)
+    simulated = min(_fastest(seed.batches, cost.batch_sizes) for cost in costs for seed in cost.seeds)
     digital = min(_fastest(cost.digital_batches, cost.batch_sizes) for cost in costs)
     return {
         "loss": {"samples": [_short(points) for points in _quantiles(loss.low, loss.estimate, loss.high)], "number": 1},
         "error": _short(100 * (1 - records[0].measured.accuracy)),
-        "time": time,
-        "ratio": _short(time / digital),
+        "time": simulated,
+        "ratio": _short(simulated / digital),
         "conversion": min(seed.convert + seed.tune + seed.effects for cost in costs for seed in cost.seeds),
-        "memory": _peak_bytes(),
+        "memory": round(_peak_bytes() / 1e6, 1),
     }
 
 

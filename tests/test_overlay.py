@@ -19,7 +19,7 @@ HERE = ".".join(platform.python_version_tuple()[:2])
 
 @pytest.fixture
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """Of a repository with a module `project`, which says 1 in its first commit and 2 in the second."""
+    """Of a repository with a module `project`, which says 1 in its first commit and 2 in the second, and one that is installed too."""
     monkeypatch.chdir(tmp_path)
     for name in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{name}_NAME", "somebody")
@@ -27,7 +27,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     subprocess.run(["git", "init", "--quiet", "."], check=True)
     for number in (1, 2):
         (tmp_path / "project.py").write_text(f"NUMBER = {number}\n")
-        subprocess.run(["git", "add", "project.py"], check=True)
+        (tmp_path / "tabulate.py").write_text("")
+        subprocess.run(["git", "add", "project.py", "tabulate.py"], check=True)
         subprocess.run(["git", "commit", "--quiet", "--message", str(number)], check=True)
     return Config.from_json({"repo": ".", "dvcs": "git", "project": "project", "env_dir": str(tmp_path / "env")})
 
@@ -37,7 +38,7 @@ def test_each_commit_runs_with_the_packages_that_are_here(config: Config) -> Non
     environment.create()
     compiled = "memtorch_bindings"
     ours = importlib.util.find_spec(compiled)
-    script = f"import project, importlib.util as u; print(project.NUMBER, project.__file__, u.find_spec({compiled!r}).origin)"
+    script = f"import project, tabulate, importlib.util as u; print(project.NUMBER, tabulate.__file__, u.find_spec({compiled!r}).origin)"
     for number, name in ((2, "HEAD"), (1, "HEAD~1")):
         environment.install_project(config, repository, repository.get_hash_from_name(name))
         said, project, origin = environment.run(["-c", script], cwd=str(environment._path)).split()

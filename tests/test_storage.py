@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from membench import storage
-from membench.errors import EnvironmentProblemError
-from membench.storage import cache_dir, canonical_json, data_root, readable_json, sha256, write_atomically
+from membench.errors import EnvironmentProblemError, FileFormatError
+from membench.storage import cache_dir, canonical_json, data_root, read_whole, readable_json, remove, sha256, write_atomically
 
 
 def entries(folder: Path) -> list[str]:
@@ -159,3 +159,34 @@ def test_where_files_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert cache_dir() not in (Path(), tmp_path / "cache")
     assert "membench" in str(cache_dir())
+
+
+def test_a_file_is_read_whole_or_said_to_be_absent(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    assert read_whole(file) is None
+    assert read_whole(file / "below") is None
+    file.write_bytes(b"\x00\xff")
+    assert read_whole(file) == b"\x00\xff"
+    assert read_whole(file / "below") is None
+
+
+def test_what_is_no_ordinary_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe would be waited for, and a device read for ever."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path in (tmp_path, tmp_path / "pipe", Path("/dev/zero"), tmp_path / "loop", tmp_path / "a\0b", tmp_path / ("n" * 300)):
+        with pytest.raises(FileFormatError, match="Cannot read"):
+            read_whole(path)
+    (tmp_path / "large").write_bytes(b"12345")
+    monkeypatch.setattr(storage, "LARGEST", 4)
+    with pytest.raises(FileFormatError, match="5 bytes are too many"):
+        read_whole(tmp_path / "large")
+
+
+def test_what_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    remove(tmp_path / "absent")
+    (tmp_path / "file").touch()
+    remove(tmp_path / "file")
+    assert entries(tmp_path) == []
+    with pytest.raises(EnvironmentProblemError, match="Cannot remove"):
+        remove(tmp_path)

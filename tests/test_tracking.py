@@ -70,7 +70,7 @@ def test_values_are_those_of_the_record(record: Record) -> None:
     assert values["time"] == min(batches)
     assert values["ratio"] == pytest.approx(min(batches) / min(seconds / 20 for seconds in costs.digital_batches), abs=1e-3)
     assert values["conversion"] == min(seed.convert + seed.tune + seed.effects for seed in costs.seeds)
-    assert 50e6 < values["memory"] < 50e9  # type: ignore[operator]
+    assert 50 < values["memory"] < 50e3  # type: ignore[operator]
 
 
 def test_times_are_those_of_the_fastest_run(record: Record) -> None:
@@ -173,6 +173,19 @@ def test_a_module_that_is_not_there_yet_makes_a_case_unfit_and_one_that_fails_do
         tracking.measure(file, ["needs_more"])
 
 
+def test_the_process_that_measures_counts_cpu_time_and_finds_the_standard_library(
+    tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """membench has a module `statistics` too, beside the script."""
+    told = "f'{time.perf_counter.__name__}, {statistics.fmean([2])}'"
+    (tmp_path / "clock.py").write_text(
+        f"import statistics, time\nfrom membench.errors import InputError\nraise InputError({told})\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(tmp_path)]))
+    outcomes = tracking.outcomes({tracking.Label("small"): baseline(tmp_path, record)}, ["clock"])
+    assert outcomes == {"small": {"unfit": "process_time, 2.0"}}
+
+
 @pytest.mark.slow
 def test_a_network_that_another_module_registers_is_measured(
     tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
@@ -199,7 +212,7 @@ def test_the_suite_tracks_what_it_must_in_units(suite: dict[str, Any]) -> None:
         "cost.track_time": "seconds",
         "cost.track_ratio": "x digital",
         "cost.track_conversion": "seconds",
-        "cost.track_memory": "bytes",
+        "cost.track_memory": "MB",
     }
     for benchmark in suite.values():
         assert benchmark.pretty_name

@@ -19,8 +19,9 @@ from typing import Self
 
 import psutil
 
-from membench.errors import EnvironmentProblemError
+from membench.errors import EnvironmentProblemError, FileFormatError
 from membench.storage import locked, write_atomically
+from membench.strict_json import parse
 
 LEASE_S = 60.0  # a client that has not touched its lease for so long is taken for dead
 RENEW_S = 5.0
@@ -121,12 +122,12 @@ class Claims:
 
     def _lapsed(self, file: Path) -> bool:
         try:
-            touched, holder = file.stat().st_mtime, json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+            touched, holder = file.stat().st_mtime, parse(file.read_bytes(), str(file))
+            host, process = holder["host"], holder["process"]
+            gone = host == _host() and not _alive(process)
+        except (FileNotFoundError, FileFormatError, LookupError, TypeError, ValueError):  # released just now, or damaged
             return True
-        except ValueError:
-            return True
-        return self._now() - touched > self._lease_s or (holder["host"] == _host() and not _alive(holder["process"]))
+        return gone or self._now() - touched > self._lease_s
 
     def _now(self) -> float:
         """By the clock of the file system; up to RENEW_S late, which keeps a lease longer and never shorter."""

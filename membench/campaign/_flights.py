@@ -40,10 +40,11 @@ class Flight:
 
 @dataclass(frozen=True)
 class Landed:
-    """What came of a point: its record as JSON; or why there is none, after how many tries."""
+    """What came of a point: its record as JSON, and how long its worker took; or why there is none, after how many tries."""
 
     point: Case
     record: str = ""
+    seconds: float = 0.0
     problem: str = ""
     tries: int = 1
 
@@ -126,7 +127,7 @@ class Flights:
 
     def _answered(self, flight: Flight, outcome: Outcome) -> Landed | None:
         if "record" in outcome:
-            return Landed(flight.point, record=outcome["record"])
+            return Landed(flight.point, record=outcome["record"], seconds=outcome["seconds"])
         if outcome["elsewhere"]:
             return self._failed(flight, f"{outcome['problem']} (on {outcome['worker']})", 1, outcome["worker"])
         return Landed(flight.point, problem=outcome["problem"], tries=flight.failed + 1)

@@ -18,9 +18,9 @@ from membench.case import Case
 from membench.datasets import DATASETS, Part, image_hashes
 from membench.declared import import_source
 from membench.errors import DataMissingError, EnvironmentProblemError
-from membench.models import NETWORKS, Trained, find_trained
+from membench.models import NETWORKS, Trained, find_trained, write_weights
 from membench.pipeline import Grounds
-from membench.storage import cache_dir, canonical_json, sha256, write_atomically
+from membench.storage import cache_dir, canonical_json, read_whole, sha256
 from membench.version import __version__
 
 
@@ -113,12 +113,15 @@ class Unpacked:
         self.kit = kit
         self.grounds = Grounds()
         self.folder = cache_dir() / "fetched" / kit.digest[:16]
-        self._open = False
         self._checked: set[str] = set()
 
     def open(self) -> None:
-        """Import what the client declared, and put its weights where they are found."""
-        if self._open:
+        """Import what the client declared, and put its weights where they are found.
+
+        Again where another kit was opened since: it may have declared something else under the same names.
+        """
+        global _OPEN
+        if _OPEN is self:
             return
         if self.kit.version != __version__:
             raise EnvironmentProblemError(
@@ -128,10 +131,9 @@ class Unpacked:
             import_source(source, Path(path))
         for item in self.kit.weights:
             file = self.folder / item.name
-            if not file.exists() or file.read_bytes() != item.data:
-                write_atomically(file, item.data)
-                write_atomically(file.with_suffix(".json"), item.card)
-        self._open = True
+            if (read_whole(file), read_whole(file.with_suffix(".json"))) != (item.data, item.card):
+                write_weights(file, item.data, item.card)
+        _OPEN = self
 
     def check(self, case: Case, root: Path | None) -> None:
         """Refuse to measure with other weights, or on other images, than the client means.
@@ -162,6 +164,7 @@ class Unpacked:
 
 
 _HERE: dict[str, Unpacked] = {}
+_OPEN: Unpacked | None = None
 
 
 def unpacked(digest: str) -> Unpacked:

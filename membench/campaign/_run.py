@@ -136,6 +136,7 @@ class _Loop:
     failures: dict[str, str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)  # addresses of workers
     offered: float | None = None
+    busy: float = 0.0
 
     def __post_init__(self) -> None:
         campaign = self.campaign
@@ -188,6 +189,7 @@ class _Loop:
             self.whole,
             dict(self.failures),
             self.workers,
+            self.busy,
         )
 
     def _look(self) -> None:
@@ -260,6 +262,7 @@ class _Loop:
         else:
             store.put_point(point.fingerprint, landed.record)
             self.journal.measured(self.prices.of(point))
+            self.busy += landed.seconds
             self._done(point)
         self.claims.release(point.fingerprint)
 

@@ -19,6 +19,7 @@ class State:
         whole: seconds of one worker that all points are estimated to take, from a few images of each network and data set.
         failures: why there is no record of a point, by its description.
         workers: how many there are.
+        busy: seconds that workers spent on the points that this client had measured.
     """
 
     done: int
@@ -29,3 +30,4 @@ class State:
     whole: float
     failures: Mapping[str, str]
     workers: int
+    busy: float = 0.0

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
+
+from pydantic import Field
 
 from membench.case import Case
 from membench.errors import EnvironmentProblemError, FileFormatError, InputError
-from membench.plain import Plain
+from membench.plain import Integer, Line, Moment, Plain, Sha256
 from membench.record import Record, find, save
 from membench.storage import write_atomically
 from membench.study import StudyInfo
@@ -23,17 +25,17 @@ class PointError(Plain):
         case: what should have been measured.
         engine: that should have executed it.
         reason: what went wrong, in a sentence.
-        tries: how often it was tried.
+        tries: how often it was tried; 0 where no worker has the memory.
         created: UTC, ISO 8601.
     """
 
     schema_version: Literal[1] = 1
-    fingerprint: str
+    fingerprint: Sha256
     case: Case
-    engine: str
+    engine: Line
     reason: str
-    tries: int
-    created: str
+    tries: Annotated[Integer, Field(ge=0)]
+    created: Moment
 
 
 class Plan(Plain):
@@ -45,7 +47,7 @@ class Plan(Plain):
 
     FILE: ClassVar[str] = "plan.json"
     schema_version: Literal[1] = 1
-    points: dict[str, tuple[str, ...]]
+    points: dict[Sha256, tuple[Sha256, ...]]
 
 
 class Store:
@@ -122,8 +124,9 @@ class Store:
             raise EnvironmentProblemError(
                 f"Cannot write to {self.folder}: {error.strerror or error}. Make it writable, or name another folder with --out."
             ) from error
+        save(info, file)
         save(Plan(points=points), self.folder / Plan.FILE)
-        return save(info, file)
+        return file
 
 
 def _read(kind: type[P], file: Path) -> P | None:

@@ -51,12 +51,13 @@ class How:
 
 
 class Outcome(TypedDict, total=False):
-    """What came of a point: its record as JSON, or a problem.
+    """What came of a point: its record as JSON, and how long it took to measure; or a problem.
 
     `elsewhere`: the problem may be this worker's, and another one may do better.
     """
 
     record: str
+    seconds: float
     problem: str
     elsewhere: bool
     worker: str
@@ -88,7 +89,10 @@ def measure(how: How, case: str, limit: float) -> Outcome:
                 point = _parsed(case)
                 kit.check(point, how.root)
                 watch(limit)
-                return Outcome(record=_measured(how, kit, point).model_dump_json(), worker=worker.address)
+                started = time.monotonic()
+                record = _measured(how, kit, point)
+                seconds = time.monotonic() - started
+                return Outcome(record=record.model_dump_json(), seconds=seconds, worker=worker.address)
         except EnvironmentProblemError as error:
             return Outcome(problem=str(error), elsewhere=True, worker=worker.address)
         except MembenchError as error:

@@ -63,6 +63,8 @@ class CaseChange(Plain):
         to_rule_out: what would show that it is within the tolerance.
         test: which test was used.
         notes: what differs between the sides or was left out.
+        versions: what was installed in other versions.
+        same_record: whether both sides hold one and the same record, so that nothing was measured in between.
         timing: of the simulation.
     """
 
@@ -84,6 +86,8 @@ class CaseChange(Plain):
     to_rule_out: Need | None = None
     test: str = ""
     notes: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
+    same_record: bool = False
     timing: Timing | None = None
 
 
@@ -215,7 +219,20 @@ def _judge(key: Key, tested: _Tested, p: float, p_within: float, cases: int) -> 
         to_rule_out=rule_out,
         test=pairing.test,
         notes=pairing.notes,
+        versions=_versions(a, b),
+        same_record=a == b,
         timing=compare_times(a, b),
+    )
+
+
+def _versions(a: Record, b: Record) -> tuple[str, ...]:
+    here, there = (
+        {**record.provenance.versions, "kernel": record.provenance.machine.get("kernel", "unknown")} for record in (a, b)
+    )
+    return tuple(
+        f"{name} {here.get(name, 'unknown')} in A, {there.get(name, 'unknown')} in B"
+        for name in dict.fromkeys((*here, *there))
+        if here.get(name) != there.get(name)
     )
 
 

@@ -136,6 +136,8 @@ def _check_writable(side: Side, missing: Sequence[Key]) -> None:
     if isinstance(side.origin, Revision):
         return
     names = ", ".join(sorted({case for case, _ in missing}))
+    if side.is_file:
+        raise InputError(f"{side.name} is a single record and not of {names}. Give a folder, or a commit.")
     if side.accepted:
         raise InputError(
             f"{side.name} holds baselines and lacks {names}. Baselines change in one way only: membench baseline update CASE --reason "

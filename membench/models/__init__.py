@@ -2,7 +2,7 @@
 
 from membench.models._base import NETWORKS, Network, Recipe
 from membench.models._folds import CrossValidation, Fold, FoldCard, Spread, cross_validate, part_images
-from membench.models._weights import Card, Trained, digest, find_trained, obtain, ship_weights, shipped
+from membench.models._weights import Card, Trained, digest, find_trained, obtain, ship_weights, shipped, write_weights
 
 __all__ = [
     "NETWORKS",
@@ -21,4 +21,5 @@ __all__ = [
     "part_images",
     "ship_weights",
     "shipped",
+    "write_weights",
 ]

@@ -213,12 +213,12 @@ def _make(
         seconds=round(time.monotonic() - start, 1),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    _write(file, data, readable_json(card.model_dump(mode="json")))
+    write_weights(file, data, readable_json(card.model_dump(mode="json")))
     remove(checkpoint)
     return Trained(model, card, file)
 
 
-def _write(file: Path, weights: bytes, card: bytes | str) -> None:
+def write_weights(file: Path, weights: bytes, card: bytes | str) -> None:
     """Weights first, their card last: without a card there are no weights. An older card goes before all, if it is of other
     weights: a kill in between must not leave it beside these."""
     card_file = file.with_suffix(".json")
@@ -232,7 +232,7 @@ def _write(file: Path, weights: bytes, card: bytes | str) -> None:
 def ship_weights(trained: Trained) -> Trained:
     """Copy weights and card to membench's own folder, from where they are loaded first."""
     file = SHIPPED / f"{trained.card.dataset}-{trained.card.network}.safetensors"
-    _write(file, trained.file.read_bytes(), trained.file.with_suffix(".json").read_bytes())
+    write_weights(file, trained.file.read_bytes(), trained.file.with_suffix(".json").read_bytes())
     return Trained(trained.model, trained.card, file)
 
 

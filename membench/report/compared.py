@@ -64,7 +64,7 @@ def _probability(p: float) -> str:
 
 def _time(case: CaseChange) -> str:
     timing = case.timing
-    if timing is None or (case.finding is Finding.IDENTICAL and timing.factor == 1):
+    if timing is None or case.same_record:
         return "-"
     mark = "" if timing.unit == SAME else "*"
     return f"{timing.factor:.2f}{mark}" if timing.apart else f"({timing.factor:.2f}){mark}"
@@ -84,11 +84,19 @@ def _footnotes(comparison: Comparison) -> str:
     timings = [case.timing for case in comparison.cases if case.timing is not None]
     if not timings:
         return ""
-    said = (
+    notes = [
         "Change is B's loss minus A's, on the images and seeds that both have; its interval is that of the case alone. Time is the "
         "median of the simulated inference; in brackets, the middle halves of the batches' times overlap."
-    )
-    why = sorted({timing.why_ratio for timing in timings if timing.unit == OTHER})
-    if why:
-        said += f" * Not the same machine ({'; '.join(why)}): the ratio to the digital network of the same run is compared."
-    return said
+    ]
+    if why := sorted({timing.why_ratio for timing in timings if timing.unit == OTHER}):
+        notes.append(
+            f"* Not the same machine ({'; '.join(why)}): the ratio to the digital network of the same run is compared."
+        )
+    if versions := dict.fromkeys(version for case in comparison.cases for version in case.versions):
+        notes.append(f"Other versions: {'; '.join(versions)}.")
+    if copies := sum(case.same_record for case in comparison.cases):
+        notes.append(
+            f"{copies} of the {comparison.compared} cases compared are one and the same record on both sides: nothing was measured in "
+            "between. --fresh measures commits anew."
+        )
+    return "\n\n".join(notes)

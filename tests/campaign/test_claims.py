@@ -112,9 +112,12 @@ def test_a_claim_of_another_machine_is_kept_as_long_as_its_lease(tmp_path: Path)
         assert two.take(A)
 
 
-def test_a_damaged_claim_is_free(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", "1", "[" * 100_000, '{"host": 1}', '{"host": "x", "process": 1, "host": "x"}', "\xff"]
+)
+def test_a_damaged_claim_is_free(text: str, tmp_path: Path) -> None:
     with Claims(tmp_path) as one:
-        (tmp_path / "claims" / A).write_text("{")
+        (tmp_path / "claims" / A).write_text(text, encoding="latin-1")
         assert one.take(A)
 
 

@@ -9,6 +9,7 @@ import pytest
 from commits import commit, git
 from records import make_baseline, make_record
 
+from membench import cli
 from membench.compare.measure import measured
 from membench.compare.sides import Side, read_side
 from membench.errors import InputError
@@ -76,8 +77,11 @@ def test_from_a_folder_below_it_runs_in_that_folder_of_the_commit(place: Path, m
     (place / "project").mkdir()
     (place / "project" / "file").write_text("")
     commit(place, "third")
+    (place / "other").mkdir()
+    pretend(place / "other", make_record(wrong=(9,)))
+    monkeypatch.setenv("PYTHONPATH", str(place / "other"))
     monkeypatch.chdir(place / "project")
-    assert set(missing_in(read_side("HEAD")).records) == {KEY}
+    assert missing_in(read_side("HEAD")).records == {KEY: make_record(wrong=(3,))}
     assert json.loads((place / "asked").read_text())[0].endswith("/project")
 
 
@@ -167,4 +171,30 @@ def test_baselines_and_studies_are_not_written_to(place: Path) -> None:
     (place / "out" / "study.json").write_text("{}")
     with pytest.raises(InputError, match="out holds a study and lacks small"):
         missing_in(read_side("out"))
+    with pytest.raises(InputError, match=r"0123\.json is a single record and not of small"):
+        missing_in(read_side("out/records/0123.json"))
     assert not (place / "asked").exists()
+
+
+def test_fresh_measures_what_has_a_baseline(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two commits share a baseline, and the code of the second is worse: only a measurement tells."""
+
+    def losing(lost: int) -> Record:
+        return make_record(images=1000, batch_size=100, wrong=range(lost))
+
+    save(make_baseline(losing(0)), place / "baselines" / "memtorch" / "small.json")
+    for lost in (0, 40):
+        pretend(place, losing(lost))
+        commit(place, f"loses {lost}")
+
+    def compare(*options: str) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["membench", "compare", "HEAD~1", "HEAD", "--json", *options])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        (case,) = json.loads(capsys.readouterr().out)["cases"]
+        return int(ended.value.code or 0), case["finding"]
+
+    assert compare() == compare("--measure") == (0, "identical")
+    assert compare("--fresh") == (1, "worse")

@@ -92,11 +92,19 @@ def test_other_batches_are_said(fields: dict[str, int]) -> None:
 
 
 def test_images_that_stand_twice_are_shared_twice() -> None:
-    record = make_record(image_prefix="image")
-    images = ("00000000000000aa", "00000000000000aa", *record.measured.images[2:])
-    record = record.replace(measured=record.measured.replace(images=images, labels=(0, 0, *record.measured.labels[2:])).again())
+    """The first two are the same; the second is lost."""
+    measured = make_record().measured
+    (result,) = measured.seeds
+    twice = measured.replace(
+        images=("00000000000000aa",) * 2 + measured.images[2:],
+        labels=(0, 0, *measured.labels[2:]),
+        digital_predictions=(0, 0, *measured.digital_predictions[2:]),
+        seeds=(result.replace(predictions=(0, 9, *result.predictions[2:])),),
+    )
+    record = make_record().replace(measured=twice.again())
     found = pair(record, record)
     assert found.a.shape == (1, 20)
+    assert found.a[0, :2].tolist() == found.b[0, :2].tolist() == [0, 1]
 
 
 def test_other_images_are_two_samples() -> None:

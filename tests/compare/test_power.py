@@ -68,6 +68,23 @@ def about_80_percent(hits: int, runs: int, tolerance: float = 0.03) -> bool:
 
 
 @pytest.mark.parametrize(
+    "model",
+    [alike(0.03, 0.01), scattered(0.03, 0.02), by_device(0.08, 0.05, 0.02, 0.5)],
+    ids=["alike", "scattered", "devices"],
+)
+def test_the_parts_in_which_a_change_varies_are_told_apart(model: tuple[Draw, float, Components]) -> None:
+    """Few images, so that the scatter of answers, divided by them, is of the size of the spread between devices."""
+    draw, _, truth = model
+    rng = np.random.default_rng(20)
+    zero = np.zeros((4, 300))
+    parts = [change_of(zero, draw(rng, 4, 300)).components for _ in range(400)]
+    whole = truth.images + truth.seeds + truth.scatter
+    for name, within in (("images", 0.03), ("scatter", 0.03), ("seeds", 0.0015)):
+        seen = np.mean([getattr(part, name) for part in parts])
+        assert seen == pytest.approx(getattr(truth, name), abs=within * whole), name
+
+
+@pytest.mark.parametrize(
     ("model", "seeds", "cases"),
     [
         (alike(0.012, 0.004), 1, 1),

@@ -90,3 +90,23 @@ def test_markdown_has_a_table_and_a_list(found: Comparison) -> None:
     assert sum(line.startswith("| ") for line in lines) == 1 + len(found.cases)
     assert any(line.startswith("- worse: worse: by 3.50 points") for line in lines)
     assert said.endswith("\n")
+
+
+def test_other_versions_are_said_once() -> None:
+    one, other = run("one"), run("two")
+    newer = one.provenance.replace(
+        versions={**one.provenance.versions, "torch": "2.14.1"}, machine={**one.provenance.machine, "kernel": "C++"}
+    )
+    sides = side("A", one, other), side("B", one.replace(provenance=newer), other.replace(provenance=newer))
+    said = compared(compare_sides(*sides))
+    assert said.endswith("\n\nOther versions: torch 2.6.0 in A, 2.14.1 in B; kernel unknown in A, C++ in B.")
+    assert "Other versions" not in compared(compare_sides(sides[0], sides[0]))
+
+
+def test_a_copy_is_not_taken_for_a_measurement() -> None:
+    """Two commits with the same baselines are identical though nobody measured the second."""
+    one, other = run("one"), run("two")
+    again = other.replace(provenance=other.provenance.replace(created="2026-02-03T04:05:06+00:00"))
+    said = compared(compare_sides(side("A", one, other), side("B", one, again)))
+    assert "1 of the 2 cases compared are one and the same record on both sides: nothing was measured in between." in said
+    assert "same record" not in compared(compare_sides(side("A", other), side("B", again)))

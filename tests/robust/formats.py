@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import rules
+import tiny  # noqa: F401 - registers the network of that name
 import torch
 from mutations import Mutants, mutants_of_bytes, mutants_of_json, mutants_of_text
 from PIL import Image
@@ -33,6 +34,7 @@ from studies import write_study
 
 from membench import ADC, Case, ConductanceDrift, Conversion, DeviceFaults, Thresholds
 from membench.baselines import BaselineStore
+from membench.campaign._store import Plan, PointError
 from membench.datasets import DATASETS, Dataset, Split
 from membench.explanation import Culprit, Explanation, LayerBlame, Step
 from membench.grace import load_known_failures
@@ -206,6 +208,32 @@ def _study_record() -> Format:
     few = {"study.json": files["study.json"], target: files[target]}
     checks = {path: check for path, check in rules.RECORD.items() if path != "engine"}
     return Format("record of a study", few, target, collect, of_json(checks), tries=600, refused=480)
+
+
+def _point_error() -> Format:
+    item = PointError(
+        fingerprint="c" * 64, case=record().case, engine="vectorized", reason="It failed.", tries=2, created="2026-01-02T03:04:05+00:00"
+    )  # fmt: skip
+    name = f"errors/{item.fingerprint}.json"
+
+    def judge(valid: bytes, mutant: bytes, read: PointError) -> str:
+        checks = {"fingerprint": rules.hexadecimal(64), "engine": rules.line, "reason": rules.text, "tries": rules.whole(0)}
+        checks |= {"created": rules.moment, **{f"case.{path}": check for path, check in rules.CASE.items()}}
+        return rules.fault(valid, mutant, checks) or _sound(read.case)
+
+    return Format("error of a point", _written((name, item)), name, lambda folder: load(PointError, folder / name), judge)
+
+
+def _plan() -> Format:
+    item = Plan(points={"a" * 64: ("b" * 64, "c" * 64), "d" * 64: ("e" * 64,)})
+
+    def judge(valid: bytes, mutant: bytes, read: Plan) -> str:
+        names = [*read.points, *(point for points in read.points.values() for point in points)]
+        return "" if all(map(rules.hexadecimal(64), names)) else "a fingerprint"
+
+    return Format(
+        "plan", _written(("plan.json", item)), "plan.json", lambda folder: load(Plan, folder / "plan.json"), judge, refused=700
+    )
 
 
 def _explanation() -> Format:
@@ -606,6 +634,8 @@ MAKERS: dict[str, Callable[[], Format]] = {
     "baseline": _baseline,
     "study": _study_info,
     "record of a study": _study_record,
+    "error of a point": _point_error,
+    "plan": _plan,
     "explanation": _explanation,
     "case": _case_json,
     "declared cases": _cases,

@@ -168,8 +168,8 @@ RECORD: Rules = {
 }
 # Lists and objects of any length.
 VARIABLE = re.compile(
-    r"(record\.)?(measured\.(layers|digital_layers|seeds\.\d+\.proofs\.\d+\.details)|provenance\.(versions|machine)|recommendations|"
-    r"steps|layers|seeds|layer_seeds|test_digest)(\.|$)"
+    r"(record\.|case\.)?(measured\.(layers|digital_layers|seeds\.\d+\.proofs\.\d+\.details)|provenance\.(versions|machine)|recommendations|"
+    r"steps|layers|seeds|layer_seeds|test_digest|nonidealities|conversion\.keep_digital)(\.|$)"
 )
 # Small changes of numbers from which others follow; larger ones show in what follows.
 FOLLOWING = re.compile(r"measured\.(.*power\.\d+|digital_accuracy|accuracy|agreement|logit_error|loss\..*)")

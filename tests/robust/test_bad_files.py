@@ -12,7 +12,9 @@ import pytest
 from formats import MAKERS, Format, made
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from mutations import mutants_of_bytes
 
+from membench.arrays import kernel
 from membench.errors import MembenchError
 from membench.storage import sha256
 from membench.words import LINE, LINES
@@ -106,3 +108,36 @@ def test_many_bad_files_are_refused(name: str, tmp_path: Path) -> None:
 
 def test_the_slow_tests_refuse_ten_thousand_together() -> None:
     assert sum(made(name).refused for name in MAKERS) >= ALL
+
+
+def test_a_damaged_kernel_is_never_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could end the process. Without its hash, or with another one, it is compiled anew."""
+    library, content = tmp_path / "kernel.so", bytes(range(256)) * 8
+    loaded: list[str] = []
+    monkeypatch.setattr(kernel.ctypes, "CDLL", loaded.append)
+
+    def keep(data: bytes, noted: bytes | None) -> None:
+        loaded.clear()
+        library.write_bytes(data)
+        hash_file = kernel._hash_file(library)
+        hash_file.unlink(missing_ok=True)
+        if noted is not None:
+            hash_file.write_bytes(noted)
+        kernel._kept(library)
+
+    keep(content, sha256(content).encode())
+    assert loaded == [str(library)]
+    keep(content, None)
+    assert loaded == []
+
+    @settings(max_examples=150, database=None, deadline=None)
+    @given(mutants_of_bytes(content), mutants_of_bytes(sha256(content).encode()))
+    def attempt(data: bytes, noted: bytes) -> None:
+        if data != content:
+            keep(data, sha256(content).encode())
+            assert loaded == []
+        if noted != sha256(content).encode():
+            keep(content, noted)
+            assert loaded == []
+
+    attempt()

@@ -11,7 +11,7 @@ import pytest
 from disks import disk, read_only
 from formats import FEW, RECIPE, TINY
 from test_full_disk import LATER, fails
-from writers import WRITERS, Server, check_whole, content, running
+from writers import WRITERS, Server, check_whole, compiler, content, running
 
 from membench.arrays import kernel
 from membench.baselines import BaselineStore
@@ -63,7 +63,7 @@ def test_a_kernel_in_a_read_only_cache_is_used(server: Server, tmp_path: Path) -
         assert server.do("kernel", folder) == (0, "")
         (library,) = folder.rglob("*.so")
         with read_only(folder), pytest.MonkeyPatch.context() as patch:
-            patch.setenv("CXX", str(next(folder.glob("c++-*"))))
+            patch.setenv("CXX", str(compiler(tmp_path, "two", library)))
             found, reason = kernel._load.__wrapped__(str(folder / "cache"))
         assert found is not None, reason
         assert (found.path, found.build_seconds) == (library, 0.0)

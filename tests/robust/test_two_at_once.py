@@ -148,20 +148,15 @@ print(found.path, found.build_seconds > 0)
 
 @pytest.mark.slow
 def test_two_processes_run_the_same_study(tmp_path: Path) -> None:
-    """One of them has the folder; the other is refused in a line, and afterwards finds all measured."""
+    """They share the points; none is lost, and none is damaged."""
     declared = tmp_path / "declared.py"
     declared.write_text(f"import sys\nsys.path.insert(0, {str(HERE.parent)!r})\nimport tiny\n{STUDY.decode()}")
     arguments = [sys.executable, "-m", "membench", "study", str(declared), "--out", str(tmp_path / "out"), "--workers", "1"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     run = [subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) for _ in "ab"]
     ended = [one.communicate(timeout=300) for one in run]
-    codes = sorted(one.returncode for one in run)
-    assert codes in ([0, 2], [0, 0]), ended  # the second may come when the first is done
-    for (_, said), one in zip(ended, run, strict=True):
-        assert "Traceback" not in said
-        if one.returncode == 2:
-            assert "Another membench study is running" in said
-    assert subprocess.run(arguments, capture_output=True, env=env, check=False).returncode == 0
+    assert [one.returncode for one in run] == [0, 0], ended
+    assert not [said for _, said in ended if "Traceback" in said]
     files = list((tmp_path / "out/records").iterdir())
     assert sorted(load(Record, file).fingerprint for file in files) == sorted(file.stem for file in files)
     assert len(files) == 9

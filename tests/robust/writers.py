@@ -26,7 +26,6 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [path for path in (str(HERE), str(HERE.parent)) if path not in sys.path]
 
-import tiny  # noqa: E402, F401 - registers the network of that name
 import torch  # noqa: E402
 from formats import FEW, RECIPE, TINY  # noqa: E402
 from records import make_record  # noqa: E402
@@ -34,7 +33,7 @@ from studies import small_study, write_study  # noqa: E402
 
 from membench.arrays import kernel  # noqa: E402
 from membench.baselines import BaselineStore  # noqa: E402
-from membench.campaign import RecordStore  # noqa: E402
+from membench.campaign._store import Plan, Store  # noqa: E402
 from membench.errors import MembenchError  # noqa: E402
 from membench.models import Card, FoldCard, _weights, cross_validate, obtain, ship_weights  # noqa: E402
 from membench.outcome import Outcome  # noqa: E402
@@ -75,11 +74,11 @@ def _baseline(engine_wrong: int, reason: str) -> Callable[[Path], object]:
 
 
 def _put(logit_error: float) -> Callable[[Path], object]:
-    return lambda folder: RecordStore(folder).put(make_record(images=10, logit_error=logit_error))
+    return lambda folder: Store(folder).put_record(make_record(images=10, logit_error=logit_error))
 
 
 def _declare(title: str) -> Callable[[Path], object]:
-    return lambda folder: RecordStore(folder).declare(small_study(title)[0])
+    return lambda folder: Store(folder).declare(small_study(title)[0], {"a" * 64: ("b" * 64,)})
 
 
 def _run_report(wrong: int, names: tuple[str, ...]) -> Callable[[Path], object]:
@@ -151,24 +150,21 @@ def _library() -> Path:
     return found.path
 
 
-def _build(version: str) -> Callable[[Path], object]:
-    """With a compiler that copies: `version` makes it another one, whose kernel has a file of its own."""
+def compiler(folder: Path, version: str, library: Path) -> Path:
+    """A compiler that copies; another `version` is another one, whose kernel has a file of its own."""
+    script = folder / f"c++-{version}"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && {{ echo "{version}"; exit 0; }}\nfor out; do :; done\ncp "{library}" "$out"\n'
+    )
+    script.chmod(0o755)
+    return script
 
+
+def _build(version: str) -> Callable[[Path], object]:
     def write(folder: Path) -> object:
         library = _library()
-        script = folder / f"c++-{version}"
-        script.write_text(
-            f'#!/bin/sh\n[ "$1" = --version ] && {{ echo "{version}"; exit 0; }}\nfor out; do :; done\ncp "{library}" "$out"\n'
-        )
-        script.chmod(0o755)
-        before = os.environ.get("CXX")
-        os.environ["CXX"] = str(script)
-        try:
-            return kernel._load.__wrapped__(str(folder / "cache"))
-        finally:
-            os.environ.pop("CXX")
-            if before is not None:
-                os.environ["CXX"] = before
+        os.environ["CXX"] = str(compiler(library.parent, version, library))  # in a process of its own
+        return kernel._load.__wrapped__(str(folder / "cache"))
 
     return write
 
@@ -191,7 +187,7 @@ def _nothing(folder: Path) -> None:
 WRITERS: dict[str, Writer] = {
     "baseline": Writer(_baseline(1, "An earlier one."), _baseline(2, "A later one."), ((".json", Baseline),)),
     "record": Writer(_put(0.1), _put(0.2), ((".json", Record),)),
-    "study.json": Writer(_declare("Earlier"), _declare("Later"), (("study.json", StudyInfo),)),
+    "study.json": Writer(_declare("Earlier"), _declare("Later"), (("study.json", StudyInfo), ("plan.json", Plan))),
     "report of a run": Writer(_run_report(1, ("one", "two")), _run_report(2, ("one",)), ((".json", Record),)),
     "report of a study": Writer(
         _study_report("Earlier"), _study_report("Later"), (("study.json", StudyInfo), (".json", Record)), kills=2
@@ -205,13 +201,13 @@ WRITERS: dict[str, Writer] = {
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """What lies in a folder, by path: without locks, programs of the test, and what a killed run leaves and the next takes away."""
+    """What lies in a folder, by path: without locks, and what a killed run leaves and the next takes away."""
     skipped = (".lock", ".tmp", ".checkpoint")
     files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
     return {
         str(file.relative_to(folder)): file.read_bytes()
         for file in files
-        if file.suffix not in skipped and not any(part.startswith((".", "c++-")) for part in file.relative_to(folder).parts)
+        if file.suffix not in skipped and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     }
 
 
@@ -240,7 +236,17 @@ def _replaced(old: dict[str, bytes], new: dict[str, bytes]) -> set[str]:
 # ---- harm
 
 
-STEPS = {"open", "os.rename", "os.remove", "os.chmod", "os.mkdir", "os.rmdir", "shutil.rmtree", "subprocess.Popen"}
+STEPS = {
+    "open",
+    "os.rename",
+    "os.remove",
+    "os.chmod",
+    "os.mkdir",
+    "os.rmdir",
+    "shutil.rmtree",
+    "subprocess.Popen",
+    "tempfile.mkstemp",
+}
 
 
 def _step(event: str, arguments: tuple[Any, ...], folder: str) -> bool:
@@ -349,7 +355,7 @@ def _do(order: dict[str, Any]) -> int:
     except BaseException:
         problem, code = traceback.format_exc(), 1
     else:
-        said.write_text(f"{len(steps)} {steps.count('os.rename')}" if steps else "")
+        said.write_text(f"{len(steps)} {steps.count('tempfile.mkstemp')}" if steps else "")
         return 0
     said.write_bytes(problem.encode()[-900:])  # a limit on files holds for this one too
     return code

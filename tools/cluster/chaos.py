@@ -1,6 +1,6 @@
 """A study whose workers are killed every few seconds, and its client twice, gives the records of a quiet run.
 
-python tools/cluster/chaos.py [POINTS]   (500 unless told otherwise)
+python tools/cluster/chaos.py [POINTS [SECONDS]]   (500, and 5 s between two kills, unless told otherwise)
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def chaotic(wanted: list[str], store: Path, points: int, *, every: float, client
     """Run a study to its end, whatever it takes.
 
     Args:
-        every: seconds between two kills of a worker.
+        every: seconds between two kills of a worker; the next waits for a point, so that a slow machine gets anywhere at all.
         clients: how often the client is killed, evenly spread over the points.
         log: what the clients say.
     """
@@ -61,7 +61,7 @@ def chaotic(wanted: list[str], store: Path, points: int, *, every: float, client
     while True:
         with log.open("a", encoding="utf-8") as said:
             client = subprocess.Popen(wanted, stdout=said, stderr=said)
-        last = time.monotonic()
+        last, before = time.monotonic(), measured(store)
         while client.poll() is None:
             time.sleep(0.05)
             if moments and measured(store) >= moments[0]:
@@ -69,10 +69,11 @@ def chaotic(wanted: list[str], store: Path, points: int, *, every: float, client
                 os.kill(client.pid, signal.SIGKILL)
                 client.wait()
                 harm.clients_killed += 1
-            elif time.monotonic() - last > every and 0 < measured(store) < points and (there := worker_processes(client.pid)):
-                rng.choice(there).kill()
-                harm.workers_killed += 1
-                last = time.monotonic()
+            elif time.monotonic() - last > every and before < (now := measured(store)) < points:
+                for worker in rng.sample(there := worker_processes(client.pid), min(1, len(there))):
+                    worker.kill()
+                    harm.workers_killed += 1
+                last, before = time.monotonic(), now
         if client.returncode != -signal.SIGKILL:
             harm.seconds = time.monotonic() - started
             if client.returncode:
@@ -82,13 +83,14 @@ def chaotic(wanted: list[str], store: Path, points: int, *, every: float, client
 
 def main() -> None:
     points = int(sys.argv[1]) if len(sys.argv) > 1 else 500
+    every = float(sys.argv[2]) if len(sys.argv) > 2 else 5.0
     folder = Path(tempfile.mkdtemp(prefix="membench-chaos-"))
     file = declare(folder, bits=points // 50)
     started = time.monotonic()
     subprocess.run(command(file, folder / "quiet", "--workers", "2"), check=True, capture_output=True)
     quiet = time.monotonic() - started
     harm = chaotic(
-        command(file, folder / "chaos", "--workers", "2"), folder / "chaos", points, every=5.0, log=folder / "log.txt"
+        command(file, folder / "chaos", "--workers", "2"), folder / "chaos", points, every=every, log=folder / "log.txt"
     )
     same = records(folder / "quiet") == records(folder / "chaos")
     errors = len(list((folder / "chaos/errors").glob("*.json"))) if (folder / "chaos/errors").is_dir() else 0

@@ -23,7 +23,7 @@ def track_ratio(outcomes: dict[str, Any], case: str) -> Any:
     return value(outcomes, case, "ratio")
 
 
-track_ratio.pretty_name = "Simulation time, times the digital network's"  # type: ignore[attr-defined]
+track_ratio.pretty_name = "Simulation time against the digital network's"  # type: ignore[attr-defined]
 track_ratio.unit = "x digital"  # type: ignore[attr-defined]
 
 
@@ -40,4 +40,4 @@ def track_memory(outcomes: dict[str, Any], case: str) -> Any:
 
 
 track_memory.pretty_name = "Peak memory of the process"  # type: ignore[attr-defined]
-track_memory.unit = "bytes"  # type: ignore[attr-defined]
+track_memory.unit = "MB"  # type: ignore[attr-defined]

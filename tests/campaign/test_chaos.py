@@ -1,0 +1,55 @@
+"""Workers and the client are killed while a study runs; its records are those of a quiet run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools/cluster"))
+from chaos import chaotic, command, measured  # noqa: E402
+from hosts import A, B, across  # noqa: E402
+from study import declare, records  # noqa: E402
+
+from membench import run_case  # noqa: E402
+from membench.declared import import_file  # noqa: E402
+from membench.record import Record, load  # noqa: E402
+
+
+@pytest.mark.slow
+def test_a_study_under_fire_gives_the_records_of_run_case(tmp_path: Path, own_cache: Path) -> None:
+    """tools/cluster/chaos.py does the same with 500 points; docs/cluster.md has what came of it."""
+    file = declare(tmp_path, bits=3, rows=4, seeds=5)
+    wanted = command(file, tmp_path / "out", "--workers", "2")
+    harm = chaotic(wanted, tmp_path / "out", 60, every=3.0, clients=2, log=tmp_path / "log.txt")
+    assert harm.clients_killed == 2
+    assert harm.workers_killed >= 1
+    assert measured(tmp_path / "out") == 60
+    assert not (tmp_path / "out/errors").exists()
+    assert len(records(tmp_path / "out")) == 12
+    import_file(file)
+    for found in (tmp_path / "out/records").iterdir():
+        record = load(Record, found)
+        assert record.measured == run_case(record.case).measured
+    assert "Traceback" not in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and iproute2")
+def test_two_hosts_give_the_records_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each host has a cache of its own, so that weights must come by way of the scheduler."""
+    file = declare(tmp_path, bits=2, rows=3, seeds=5)
+    seen = across(tmp_path, file)
+    assert set(seen) == {A, B}
+    for cache in ("cache-a", "cache-b"):
+        assert len(list((tmp_path / cache / "fetched").glob("*/*.safetensors"))) == 1
+    found = [load(Record, file) for file in (tmp_path / "across/records").iterdir()]
+    assert len(found) == 6
+    monkeypatch.setenv("MEMBENCH_CACHE", str(tmp_path / "cache-client"))  # the weights that were sent
+    import_file(file)
+    for record in found:
+        assert record.measured == run_case(record.case).measured
