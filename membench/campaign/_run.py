@@ -213,6 +213,7 @@ class _Loop:
             info = self.client.scheduler_info(n_workers=-1)["workers"].values()
             self.offered = max((worker["resources"].get(MEMORY, 0.0) for worker in info), default=0.0) or None
         self.known = workers
+        self.flights.free(workers)
 
     @property
     def workers(self) -> int:
