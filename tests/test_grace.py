@@ -83,6 +83,11 @@ def test_the_list_is_read(tmp_path: Path) -> None:
     [
         ("[[known]", "is not TOML"),
         ("\x00", "is not TOML"),
+        ("known = " + "[" * 100_000, "nested without end"),
+        ("known = " + "{a=" * 100_000, "nested without end"),
+        (GOOD.replace("14", "9" * 400), "entry 1: .*\n  max_loss_points: "),
+        (GOOD.replace("14", "101"), "entry 1: .*\n  max_loss_points: "),
+        (GOOD.replace("2027-01-31", "1800000000"), "entry 1: .*\n  expires: "),
         ("unknown = 1", "only tables \\[\\[known\\]\\] are allowed \\(found: unknown\\)"),
         ("known = 1", "only tables"),
         ("[known]\ncase = 'small'", "only tables"),
@@ -96,6 +101,7 @@ def test_the_list_is_read(tmp_path: Path) -> None:
         (GOOD.replace("expires", "expire"), "entry 1: .*\n  expire"),
         (GOOD + GOOD, "entry 2: 'small' on vectorized is listed twice"),
     ],
+    ids=lambda text: text[:40],
 )
 def test_a_bad_list_is_refused_with_file_and_entry(tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "known-failures.toml"

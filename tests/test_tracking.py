@@ -173,12 +173,17 @@ def test_a_module_that_is_not_there_yet_makes_a_case_unfit_and_one_that_fails_do
         tracking.measure(file, ["needs_more"])
 
 
-def test_the_process_that_measures_counts_cpu_time(tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = "import time\nfrom membench.errors import InputError\nraise InputError(time.perf_counter.__name__)\n"
-    (tmp_path / "clock.py").write_text(told)
+def test_the_process_that_measures_counts_cpu_time_and_finds_the_standard_library(
+    tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """membench has a module `statistics` too, beside the script."""
+    told = "f'{time.perf_counter.__name__}, {statistics.fmean([2])}'"
+    (tmp_path / "clock.py").write_text(
+        f"import statistics, time\nfrom membench.errors import InputError\nraise InputError({told})\n"
+    )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(tmp_path)]))
     outcomes = tracking.outcomes({tracking.Label("small"): baseline(tmp_path, record)}, ["clock"])
-    assert outcomes == {"small": {"unfit": "process_time"}}
+    assert outcomes == {"small": {"unfit": "process_time, 2.0"}}
 
 
 @pytest.mark.slow
