@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from distributed import Client, Future, KilledWorker, as_completed
@@ -170,8 +171,11 @@ class Flights:
             return f"out of memory: its process reached {reached / 2**30:.1f} GiB and was ended (on {worker})"
         if flight.begun:
             last, since = flight.begun[-1]
-            if time.monotonic() - since >= 0.9 * flight.limit:
-                return f"it hung: it took longer than its limit of {flight.limit:.0f} s. Where it was: {last['stacks']} on {last['host']}"
+            stacks = Path(last["stacks"])  # on this machine one can see whether the watch wrote there
+            if time.monotonic() - since >= 0.9 * flight.limit and (not stacks.exists() or stacks.stat().st_size):
+                return (
+                    f"it hung: it took longer than its limit of {flight.limit:.0f} s. Where it was: {stacks} on {last['host']}"
+                )
         return f"the process that measured it ended unexpectedly: killed, out of memory, or a crash (on {worker})"
 
     def _hear(self, event: tuple[float, Begun]) -> None:

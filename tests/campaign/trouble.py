@@ -20,7 +20,7 @@ from membench.effect import Array, Crossbar, Effect, Random, Stage
 
 def tries(ledger: str, name: str) -> int:
     """How often a point of that name was begun on a worker."""
-    return len(list(Path(ledger).glob(f"{name}-*")))
+    return len(list(Path(ledger).glob(f"{name}-[0-9]*-[0-9]*")))
 
 
 class Trouble(Effect):
