@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, WorkerPlugin
 from distributed.system import MEMORY_LIMIT
 
 from membench.declared import import_file
@@ -94,6 +96,16 @@ def _cluster(workers: Workers, memory: float) -> Iterator[Any]:
         yield cluster
 
 
+class DeafToInterrupts(WorkerPlugin):
+    """Ctrl-C in a terminal reaches every process there; only the client is to answer it, and ends the others."""
+
+    name = "membench-deaf"
+
+    def setup(self, worker: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _local(workers: Workers, memory: float) -> LocalCluster:
     count = workers.here(memory)
     share = int((workers.memory or MEMORY_LIMIT) / count)
@@ -104,6 +116,7 @@ def _local(workers: Workers, memory: float) -> LocalCluster:
         resources={MEMORY: int(_USABLE * share)},
         dashboard_address="127.0.0.1:8787",
         silence_logs=logging.CRITICAL,
+        plugins=(DeafToInterrupts(),),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class Flight:
         limit: seconds that it may take.
         memory: bytes that it is estimated to need; 0 where workers do not say how many they have.
         failed: tries that came to nothing.
+        only: addresses of the workers that may have it at first; none: all may.
         begun: the processes that began with it under its present key, and when (monotonic).
     """
 
@@ -35,16 +36,18 @@ class Flight:
     limit: float
     memory: float = 0.0
     failed: int = 0
+    only: frozenset[str] = frozenset()
     begun: list[tuple[Begun, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What came of a point: its record as JSON, and how long its worker took; or why there is none, after how many tries."""
+    """What came of a point: its record as JSON, and how long which worker took; or why there is none, after how many tries."""
 
     point: Case
     record: str = ""
     seconds: float = 0.0
+    worker: str = ""
     problem: str = ""
     tries: int = 1
 
@@ -59,6 +62,7 @@ class Flights:
     def __init__(self, client: Client, how: How) -> None:
         self._client, self._how = client, how
         self._flights: dict[str, Flight] = {}
+        self._futures: dict[str, Future[Outcome]] = {}
         self._completed = as_completed(loop=client.loop, with_results=True, raise_errors=False)
         self._numbers = itertools.count()
         self._name = secrets.token_hex(4)  # keys of two clients must differ: Dask would take them for one task
@@ -78,22 +82,38 @@ class Flights:
         Args:
             avoid: address of a worker that should not get it, if there is another.
         """
+        flight.only = frozenset(self._client.nthreads()) - {avoid} if avoid else frozenset()
+        self._submit(flight)
+
+    def free(self, alive: Set[str]) -> None:
+        """Send points again whose chosen workers are all gone.
+
+        Dask (2026.8) would let them wait for ever: where a task asks for memory, too, it does not look at workers that came later.
+        """
+        for key, flight in tuple(self._flights.items()):
+            if flight.only and not flight.only & alive:
+                del self._flights[key]
+                self._futures.pop(key).cancel()
+                flight.failed = min(TRIES - 1, flight.failed + len(flight.begun))  # it gets one more
+                flight.only = frozenset()
+                self._submit(flight)
+
+    def _submit(self, flight: Flight) -> None:
         key = f"point-{flight.point.fingerprint[:12]}-{self._name}-{next(self._numbers)}"
-        others = [address for address in self._client.nthreads() if address != avoid] if avoid else []
         flight.begun.clear()
         self._flights[key] = flight
-        future = self._client.submit(
+        self._futures[key] = self._client.submit(
             measure,
             self._how,
             flight.point.model_dump_json(),
             flight.limit,
             key=key,
             pure=False,
-            workers=others or None,
-            allow_other_workers=bool(others),
+            workers=list(flight.only) or None,
+            allow_other_workers=bool(flight.only),
             resources={MEMORY: flight.memory} if flight.memory else None,
         )
-        self._completed.add(future)
+        self._completed.add(self._futures[key])
 
     def landed(self, wait: float) -> Iterator[Landed]:
         """Points that are done or given up, as they come; those to be tried again are sent again.
@@ -114,8 +134,10 @@ class Flights:
             raise _lost(self._client)
 
     def _judged(self, future: Future[Outcome], outcome: Any) -> Landed | None:
-        flight, status = self._flights.pop(str(future.key)), future.status
-        future.release()
+        key, status = str(future.key), future.status
+        if (flight := self._flights.pop(key, None)) is None:
+            return None  # it was sent again under another key
+        self._futures.pop(key).release()
         if status == "finished":
             return self._answered(flight, outcome)
         if status != "error":
@@ -123,11 +145,11 @@ class Flights:
         _, error, _ = outcome
         if not isinstance(error, KilledWorker):  # Dask's own: the case or its result did not get through
             return self._failed(flight, f"{type(error).__name__}: {error}", 1, "")
-        return self._failed(flight, self._why_killed(flight, error), max(1, len(flight.begun)), error.last_worker.address)
+        return self._failed(flight, self._why_killed(flight, error), max(1, len(flight.begun)), "")
 
     def _answered(self, flight: Flight, outcome: Outcome) -> Landed | None:
         if "record" in outcome:
-            return Landed(flight.point, record=outcome["record"], seconds=outcome["seconds"])
+            return Landed(flight.point, record=outcome["record"], seconds=outcome["seconds"], worker=outcome["worker"])
         if outcome["elsewhere"]:
             return self._failed(flight, f"{outcome['problem']} (on {outcome['worker']})", 1, outcome["worker"])
         return Landed(flight.point, problem=outcome["problem"], tries=flight.failed + 1)

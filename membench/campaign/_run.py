@@ -136,7 +136,7 @@ class _Loop:
     failures: dict[str, str] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)  # addresses of workers
     offered: float | None = None
-    busy: float = 0.0
+    busy: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         campaign = self.campaign
@@ -189,7 +189,7 @@ class _Loop:
             self.whole,
             dict(self.failures),
             self.workers,
-            self.busy,
+            dict(self.busy),
         )
 
     def _look(self) -> None:
@@ -213,6 +213,7 @@ class _Loop:
             info = self.client.scheduler_info(n_workers=-1)["workers"].values()
             self.offered = max((worker["resources"].get(MEMORY, 0.0) for worker in info), default=0.0) or None
         self.known = workers
+        self.flights.free(workers)
 
     @property
     def workers(self) -> int:
@@ -262,7 +263,7 @@ class _Loop:
         else:
             store.put_point(point.fingerprint, landed.record)
             self.journal.measured(self.prices.of(point))
-            self.busy += landed.seconds
+            self.busy[landed.worker] = self.busy.get(landed.worker, 0.0) + landed.seconds
             self._done(point)
         self.claims.release(point.fingerprint)
 

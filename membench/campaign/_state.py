@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class State:
         whole: seconds of one worker that all points are estimated to take, from a few images of each network and data set.
         failures: why there is no record of a point, by its description.
         workers: how many there are.
-        busy: seconds that workers spent on the points that this client had measured.
+        busy: seconds that each worker, by its address, spent on the points that this client had measured.
     """
 
     done: int
@@ -30,4 +30,4 @@ class State:
     whole: float
     failures: Mapping[str, str]
     workers: int
-    busy: float = 0.0
+    busy: Mapping[str, float] = field(default_factory=dict)

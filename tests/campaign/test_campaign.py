@@ -227,16 +227,17 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_records(tmp_path
         assert record.measured == run_case(record.case).measured
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_it_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
     wanted = command(tmp_path, values=(3, 4, 5, 6, 7, 8, 9, 10), images=1000, seeds=(0, 1, 2, 3, 4))
-    client = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    client = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
     while not (tmp_path / "out/points").is_dir():
         assert client.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
     workers = psutil.Process(client.pid).children(recursive=True)
-    client.send_signal(signal.SIGINT)
+    os.killpg(client.pid, signal.SIGINT)  # as a terminal does: the workers get it too
     _, said = client.communicate(timeout=120)
     assert client.returncode == 130
     assert "The same command goes on" in said
@@ -245,6 +246,7 @@ def test_an_interrupt_ends_it_at_once_and_says_how_to_go_on(tmp_path: Path) -> N
     assert list((tmp_path / "out").rglob("*.tmp")) == []
 
 
+@pytest.mark.slow
 def test_the_estimate_alone_measures_nothing(tmp_path: Path) -> None:
     wanted = command(tmp_path, values=(4, 8))
     said = subprocess.run([*wanted, "--estimate"], capture_output=True, text=True, timeout=300, check=True)

@@ -61,6 +61,7 @@ def test_it_stands_aside_where_there_is_nothing_to_compare(
     result.stdout.fnmatch_lines([reason])
 
 
+@pytest.mark.slow
 def test_timings_stand_aside_unless_they_are_asked_for() -> None:
     command = [sys.executable, "-m", "pytest", "benchmarks", "--collect-only", "-q"]
     alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}  # no worker of this run

@@ -45,6 +45,7 @@ def test_a_case_that_regressed_names_the_step(pytester: pytest.Pytester, monkeyp
     result.stdout.fnmatch_lines(["*REGRESSED small: *; lost at: ADC (0.00 -> *"])
 
 
+@pytest.mark.slow
 def test_a_worker_tells_the_step_to_the_controller(pytester: pytest.Pytester, case: Case) -> None:
     declare(pytester.path, FAULTY, case.replace(name="fine"), conftest=TINY)
     accept(pytester.path, case.replace(name="fine"))

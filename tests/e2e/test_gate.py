@@ -218,6 +218,7 @@ def test_a_project_without_cases_is_left_alone(pytester: pytest.Pytester, worker
     assert "membench:" not in result.stdout.str()
 
 
+@pytest.mark.slow
 def test_two_workers_give_what_one_process_gives(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
     declare(pytester.path, *pair, conftest=TINY)
     accept(pytester.path, *pair)
@@ -230,6 +231,7 @@ def test_two_workers_give_what_one_process_gives(pytester: pytest.Pytester, pair
         assert record.measured.model_dump_json() == baseline.record.measured.model_dump_json()
 
 
+@pytest.mark.slow
 def test_a_case_whose_worker_dies_is_an_error(pytester: pytest.Pytester, pair: tuple[Case, Case]) -> None:
     killer = """
 import os

@@ -2,12 +2,13 @@
 
 python tools/cluster/cost.py [SECONDS_A_POINT]   (2 unless told otherwise)
 
-The cost is what workers do not spend on measuring: 1 - busy / (workers x wall), where `busy` is the time within `run_case` as each
-worker's own clock tells it, from the moment at which every worker has measured a point until the last one is written.
+The cost is what workers do not spend on measuring: 1 - busy / wall, where `busy` is the time within `run_case` by the worker's own clock,
+and `wall` the time by the client's from the worker's first point to its last, as the client sees them come in.
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 import time
@@ -39,11 +40,17 @@ def main() -> None:
         states: list[tuple[float, State]] = []
         campaign = prepare(load_study(str(file)), folder / f"out-{workers}", workers=Workers(count=workers), declared_in=file)
         campaign.run(lambda state, states=states: states.append((time.monotonic(), state)))  # type: ignore[misc]
-        (begin, first), (end, last) = states[2 * workers], states[-1]
-        wall, busy, points = end - begin, last.busy - first.busy, last.points_done - first.points_done
+        wall = busy = 0.0
+        for worker in states[-1][1].busy:
+            own = [(when, state.busy.get(worker, 0.0)) for when, state in states]
+            landed = [after for before, after in itertools.pairwise(own) if after[1] > before[1]]
+            wall += landed[-1][0] - landed[0][0]
+            busy += landed[-1][1] - landed[0][1]
+        begin, end = states[0][0], states[-1][0]
+        points = states[-1][1].points_done
         print(
-            f"{workers} workers: {points} points in {wall:.1f} s: {points / wall:.2f} points/s, {busy / points:.2f} s a point, "
-            f"cost {100 * (1 - busy / (workers * wall)):.1f} %",
+            f"{workers} workers: {points} points in {end - begin:.1f} s, {points / (end - begin):.2f} points/s, "
+            f"{busy / (points - workers):.2f} s a point, cost {100 * (1 - busy / wall):.1f} %",
             flush=True,
         )
 
