@@ -17,6 +17,7 @@ from membench.campaign._task import Begun, How, Outcome, measure
 from membench.case import Case
 from membench.errors import EnvironmentProblemError
 
+BLAMED = 10  # a point that Dask gave up more often than this, though no worker said that it began with it, is an error, too
 _OUT_OF_MEMORY = "worker-restart-memory"  # the topic of the events by which a nanny tells that it ended its worker for it
 
 
@@ -29,6 +30,7 @@ class Flight:
         limit: seconds that it may take.
         memory: bytes that it is estimated to need; 0 where workers do not say how many they have.
         failed: tries that came to nothing.
+        blamed: how often Dask gave it up though no worker had begun with it.
         only: addresses of the workers that may have it at first; none: all may.
         begun: the processes that began with it under its present key, and when (monotonic).
     """
@@ -37,6 +39,7 @@ class Flight:
     limit: float
     memory: float = 0.0
     failed: int = 0
+    blamed: int = 0
     only: frozenset[str] = frozenset()
     begun: list[tuple[Begun, float]] = field(default_factory=list)
 
@@ -146,7 +149,9 @@ class Flights:
         _, error, _ = outcome
         if not isinstance(error, KilledWorker):  # Dask's own: the case or its result did not get through
             return self._failed(flight, f"{type(error).__name__}: {error}", 1, "")
-        return self._failed(flight, self._why_killed(flight, error), max(1, len(flight.begun)), "")
+        flight.blamed += not flight.begun  # it waited on workers that died of something else
+        tries = TRIES if flight.blamed > BLAMED else len(flight.begun)
+        return self._failed(flight, self._why_killed(flight, error), tries, "")
 
     def _answered(self, flight: Flight, outcome: Outcome) -> Landed | None:
         if "record" in outcome:
