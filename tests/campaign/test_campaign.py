@@ -230,7 +230,10 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_records(tmp_path
 @pytest.mark.slow
 def test_an_interrupt_ends_it_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
     wanted = command(tmp_path, values=(3, 4, 5, 6, 7, 8, 9, 10), images=1000, seeds=(0, 1, 2, 3, 4))
+    # A child of a process that was started in the background would ignore interrupts, as that does.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     client = subprocess.Popen(wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
     while not (tmp_path / "out/points").is_dir():
         assert client.poll() is None
