@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools/cluster"))
 from chaos import chaotic, command, measured  # noqa: E402
-from hosts import A, B, across  # noqa: E402
+from hosts import across  # noqa: E402
 from study import declare, records  # noqa: E402
 
 from membench import run_case  # noqa: E402
@@ -43,9 +43,8 @@ def test_a_study_under_fire_gives_the_records_of_run_case(tmp_path: Path, own_ca
 def test_two_hosts_give_the_records_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each host has a cache of its own, so that weights must come by way of the scheduler."""
     file = declare(tmp_path, bits=2, rows=3, seeds=5)
-    seen = across(tmp_path, file)
-    assert set(seen) == {A, B}
-    for cache in ("cache-a", "cache-b"):
+    across(tmp_path, file)
+    for cache in ("cache-a", "cache-b"):  # a worker opens what it was sent when it is given its first point
         assert len(list((tmp_path / cache / "fetched").glob("*/*.safetensors"))) == 1
     found = [load(Record, file) for file in (tmp_path / "across/records").iterdir()]
     assert len(found) == 6

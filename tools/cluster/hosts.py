@@ -57,6 +57,15 @@ def running(host: str, cache: Path, log: Path, *arguments: str) -> Iterator[None
         process.wait(timeout=30)
 
 
+def registered(log: Path) -> None:
+    """Wait for a worker to tell that its scheduler knows it, so that both have work from the start."""
+    deadline = time.monotonic() + 120
+    while "Registered to" not in log.read_text(encoding="utf-8"):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"No scheduler after 120 s: {log.read_text(encoding='utf-8')[-2000:]}")
+        time.sleep(0.1)
+
+
 def across(folder: Path, file: Path) -> dict[str, int]:
     """Run a study from host A on a worker of A and one of B; how often each was seen at work, by its address."""
     seen: dict[str, int] = {}
@@ -67,6 +76,8 @@ def across(folder: Path, file: Path) -> dict[str, int]:
         for host, ip, cache in ((one, A, "cache-a"), (two, B, "cache-b")):
             worker = ("worker", address, "--host", ip, "--nthreads", "1", "--no-dashboard", "--resources", "memory=4e9")
             stack.enter_context(running(host, folder / cache, folder / f"worker-{ip}.txt", *worker))
+        for ip in (A, B):
+            registered(folder / f"worker-{ip}.txt")
         environment = {**os.environ, "MEMBENCH_CACHE": str(folder / "cache-client")}
         client = ["ip", "netns", "exec", one, *command(file, folder / "across", "--scheduler", address)]
         with (folder / "client.txt").open("w", encoding="utf-8") as said:
