@@ -74,7 +74,7 @@ class Workers:
             EnvironmentProblemError: when the scheduler cannot be reached, or the cluster not be started.
             SuiteError: when the file of the cluster cannot be used.
         """
-        with _quiet(), _cluster(self, memory) as cluster:
+        with _quiet(self.local), _cluster(self, memory) as cluster:
             try:
                 client = Client(cluster, timeout=CONNECT_S, set_as_default=False)
             except (OSError, ValueError) as error:
@@ -133,13 +133,17 @@ def _declared(file: Path) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(local: bool) -> Iterator[None]:
     """Dask tells of each worker that comes or goes; what matters of it is told in the records of errors."""
-    settings = {
+    settings: dict[str, object] = {
         "distributed.scheduler.allowed-failures": TRIES - 1,
         "distributed.comm.timeouts.connect": "30s",
         "distributed.admin.system-monitor.gil.enabled": False,
     }
+    if local:
+        # A nanny starts its worker anew, however often it dies. The cluster would close the nanny 15 s after a death where the
+        # worker is not there just then, because it has died again or is slow to start; after that, nobody would bring it back.
+        settings["distributed.deploy.lost-worker-timeout"] = "7 days"
     loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "bokeh", "asyncio")]
     levels = [logger.level for logger in loggers]
     with dask.config.set(settings), warnings.catch_warnings():

@@ -24,11 +24,12 @@ from membench.campaign._status import Journal
 from membench.campaign._store import PointError, Store
 from membench.campaign._task import How, probe
 from membench.case import Case
-from membench.errors import MembenchError
+from membench.errors import EnvironmentProblemError, MembenchError
 from membench.record import Record
 from membench.study import StudyInfo
 
 AHEAD = 2  # points given to each worker: one that it measures, and the next, so that it need not wait for the client
+_ALONE_S = 180.0  # after which workers of this machine that are gone do not come back: to start one takes seconds
 _LOOK_S = 1.0  # between two looks at what other clients have done, and at how many workers there are
 
 
@@ -80,7 +81,7 @@ class Campaign:
             opened: called with the address of Dask's dashboard.
 
         Raises:
-            EnvironmentProblemError: when the scheduler is gone, or the store cannot be written.
+            EnvironmentProblemError: when the scheduler or all workers of this machine are gone, or the store cannot be written.
         """
         self.store.declare(
             self.info, {case.fingerprint: tuple(point.fingerprint for point in points_of(case)) for case in self.cases}
@@ -137,6 +138,7 @@ class _Loop:
     known: set[str] = field(default_factory=set)  # addresses of workers
     offered: float | None = None
     busy: dict[str, float] = field(default_factory=dict)
+    attended: float = field(default_factory=time.monotonic)  # when there was a worker last
 
     def __post_init__(self) -> None:
         campaign = self.campaign
@@ -213,6 +215,13 @@ class _Loop:
             info = self.client.scheduler_info(n_workers=-1)["workers"].values()
             self.offered = max((worker["resources"].get(MEMORY, 0.0) for worker in info), default=0.0) or None
         self.known = workers
+        if workers:
+            self.attended = time.monotonic()
+        elif self.campaign.workers.local and time.monotonic() - self.attended > _ALONE_S:
+            raise EnvironmentProblemError(
+                f"All workers of this machine are gone since {_ALONE_S:.0f} s, and Dask started none again. Points that are measured "
+                "are kept; the same command goes on."
+            )
         self.flights.free(workers)
 
     @property

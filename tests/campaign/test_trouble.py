@@ -99,6 +99,22 @@ def test_an_error_is_tried_again_by_the_next_start_and_forgotten_when_it_goes_we
     assert trouble.tries(str(ledger), "none-1") == 1
 
 
+@pytest.mark.slow
+def test_workers_that_are_gone_for_good_end_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("membench.campaign._run._ALONE_S", 1.0)
+    monkeypatch.setattr("distributed.Client.nthreads", lambda client: {})
+    monkeypatch.setitem(TROUBLES, "sleep", ("sleep", 60))
+    (tmp_path / "ledger").mkdir()
+    campaign = prepare(
+        study(tmp_path / "ledger", "sleep"),
+        tmp_path / "study",
+        workers=Workers(count=1),
+        declared_in=Path(trouble.__file__),
+    )
+    with pytest.raises(EnvironmentProblemError, match="All workers of this machine are gone since 1 s"):
+        campaign.run(lambda state: None)
+
+
 def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_cluster, "CONNECT_S", 1.0)
     with (
