@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +25,8 @@ _INPUTS: dict[type[nn.Module], tuple[int, str]] = {
 
 
 ROOT = "(the network itself)"
+
+L = TypeVar("L", bound=nn.Module)
 
 
 def layer_at(network: nn.Module, name: str) -> nn.Module:
@@ -71,6 +75,29 @@ class Plan:
 
     layers: tuple[PlannedLayer, ...]
     digital: tuple[str, ...]
+
+
+def replaced(
+    model: nn.Module, plan: Plan, made: Callable[[str, nn.Module], L], progress: Callable[[str, int, int], None]
+) -> tuple[nn.Module, dict[str, tuple[PlannedLayer, L]]]:
+    """A copy of `model` with other layers in place of the planned ones; `model` stays as it is.
+
+    Args:
+        made: what takes the place of a layer, from its name and the layer.
+        progress: called with ("convert", layers done, layers in all).
+
+    Returns:
+        The copy, and what took the place of each planned layer, by its name.
+    """
+    network = copy.deepcopy(model).eval()
+    found: dict[str, tuple[PlannedLayer, L]] = {}
+    for done, planned in enumerate(plan.layers):
+        progress("convert", done, len(plan.layers))
+        layer = made(planned.name, layer_at(network, planned.name))
+        network = with_layer(network, planned, layer)
+        found[planned.name] = planned, layer
+    progress("convert", len(plan.layers), len(plan.layers))
+    return network, found
 
 
 def examine(model: nn.Module, conversion: Conversion, sample: Tensor | None, refuse: Callable[[nn.Module], str | None]) -> Plan:

@@ -7,7 +7,6 @@ simulator has no function for. So the same seed gives the same devices on every 
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 from abc import abstractmethod
@@ -28,7 +27,7 @@ from membench.arrays.tiles import Tiling
 from membench.case import ADC, Conversion, Tuning
 from membench.effect import Crossbar, Effect, ReadEffect, Reading
 from membench.engines._base import Converted, Engine, Progress
-from membench.engines._layers import Plan, PlannedLayer, examine, layer_at, with_layer
+from membench.engines._layers import Plan, PlannedLayer, examine, replaced
 from membench.engines._tuning import check_tuning
 from membench.engines._variability import device_limits
 from membench.engines._ways import By, Way, Ways, faults, never, only
@@ -334,17 +333,14 @@ class SimulatorEngine(Engine):
         progress: Progress,
     ) -> SimulatedNetwork:
         self.require()
-        network = copy.deepcopy(model).eval()
-        converted: dict[str, tuple[PlannedLayer, SimulatedLayer]] = {}
-        for done, planned in enumerate(plan.layers):
-            progress("convert", done, len(plan.layers))
-            layer = self.layer_class(layer_at(network, planned.name), conversion)
+
+        def made(name: str, digital: nn.Module) -> SimulatedLayer:
+            layer = self.layer_class(digital, conversion)
             layer.eval()
-            layer.fabricate(_limits(layer, fabrication, derive_seed(seed, planned.name)))
-            network = with_layer(network, planned, layer)
-            converted[planned.name] = planned, layer
-        progress("convert", len(plan.layers), len(plan.layers))
-        return SimulatedNetwork(network, converted)
+            layer.fabricate(_limits(layer, fabrication, derive_seed(seed, name)))
+            return layer
+
+        return SimulatedNetwork(*replaced(model, plan, made, progress))
 
 
 def _limits(layer: SimulatedLayer, fabrication: Sequence[Effect], seed: int) -> tuple[Tensor, Tensor] | None:

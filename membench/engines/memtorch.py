@@ -16,7 +16,6 @@ Four things are mended here, since no case could mean them:
 
 from __future__ import annotations
 
-import copy
 import functools
 import importlib
 import inspect
@@ -34,7 +33,7 @@ from membench.case import Conversion, InputScaling, Scheme, Tuning
 from membench.devices import Device
 from membench.effect import Array, Crossbar, Effect, Stage
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
-from membench.engines._layers import Plan, PlannedLayer, examine, layer_at, with_layer
+from membench.engines._layers import Plan, PlannedLayer, examine, layer_at, replaced
 from membench.engines._ways import By, Way, Ways, only
 from membench.errors import NotConvertedError, UnsupportedError
 from membench.nonidealities import ConductanceDrift, DeviceFaults, Variability
@@ -373,15 +372,12 @@ class MemTorchEngine(Engine):
         progress: Progress,
     ) -> Converted:
         self.require()
-        network = copy.deepcopy(model).eval()
-        converted: dict[str, tuple[PlannedLayer, Any]] = {}
-        for done, planned in enumerate(plan.layers):
-            progress("convert", done, len(plan.layers))
-            with isolated(derive_seed(seed, planned.name)):
-                layer = self._layer(layer_at(network, planned.name), conversion, fabrication)
-            network = with_layer(network, planned, layer)
-            converted[planned.name] = planned, layer
-        progress("convert", len(plan.layers), len(plan.layers))
+
+        def made(name: str, digital: nn.Module) -> Any:
+            with isolated(derive_seed(seed, name)):
+                return self._layer(digital, conversion, fabrication)
+
+        network, converted = replaced(model, plan, made, progress)
         _verify(network, plan)
         return MemTorchNetwork(network, conversion, converted)
 

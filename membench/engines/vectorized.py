@@ -13,7 +13,6 @@ and r_off are arrays from the start, and a layer's product is one pass (membench
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, cast
@@ -27,7 +26,7 @@ from membench.arrays import MemristiveLayer, kernel_in_use
 from membench.case import ADC, Conversion, Tuning
 from membench.effect import Array, Crossbar, Effect, ReadEffect, Reading, Stage
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
-from membench.engines._layers import Plan, PlannedLayer, examine, layer_at, with_layer
+from membench.engines._layers import Plan, PlannedLayer, examine, replaced
 from membench.engines._tuning import check_tuning
 from membench.engines._variability import device_limits
 from membench.engines._ways import By, Way, Ways
@@ -218,14 +217,10 @@ class VectorizedEngine(Engine):
         seed: int,
         progress: Progress,
     ) -> VectorizedNetwork:
-        network = copy.deepcopy(model).eval()
-        converted: dict[str, tuple[PlannedLayer, MemristiveLayer]] = {}
-        for done, planned in enumerate(plan.layers):
-            progress("convert", done, len(plan.layers))
-            layer = self._layer(layer_at(network, planned.name), conversion, fabrication, derive_seed(seed, planned.name))
-            network = with_layer(network, planned, layer)
-            converted[planned.name] = planned, layer
-        progress("convert", len(plan.layers), len(plan.layers))
+        def made(name: str, digital: nn.Module) -> MemristiveLayer:
+            return self._layer(digital, conversion, fabrication, derive_seed(seed, name))
+
+        network, converted = replaced(model, plan, made, progress)
         return VectorizedNetwork(network, conversion, converted)
 
     @staticmethod
