@@ -48,7 +48,17 @@ def chosen_workers(
     return Workers(scheduler, cluster, count, threads, int(memory * 2**30) if memory else None)
 
 
-def measure(campaign: Campaign) -> State:
+def measured(campaign: Campaign, title: str, estimate: bool) -> State | None:
+    """Say what there is to do, and do it; None where its time alone is asked for."""
+    cases, missing = len(campaign.cases), len(campaign.missing)
+    print(f"{title}\n{cases} cases, {cases - missing} of them measured before, in {campaign.store.folder}", file=sys.stderr)
+    if estimate:
+        announce(*campaign.estimate())
+        return None
+    return _measure(campaign)
+
+
+def _measure(campaign: Campaign) -> State:
     """Run a campaign with a bar. What was measured is kept however it ends, and the message says so."""
     try:
         with _bar() as tell:

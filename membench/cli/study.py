@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
-from membench.cli._campaign import Cluster, Count, Limit, Memory, Scheduler, announce, chosen_workers, measure, told
+from membench.cli._campaign import Cluster, Count, Limit, Memory, Scheduler, chosen_workers, measured, told
 from membench.cli._options import EngineName, Threads
 from membench.cli.report import reported
 
@@ -59,12 +58,8 @@ def study(
             declared_in=find_study(name),
             progress=training,
         )
-    cases, missing = len(campaign.cases), len(campaign.missing)
-    print(f"{declared.title}\n{cases} cases, {cases - missing} of them measured before, in {folder}", file=sys.stderr)
-    if estimate:
-        announce(*campaign.estimate())
+    if (state := measured(campaign, declared.title, estimate)) is None:
         return
-    state = measure(campaign)
     print(f"{state.done} of {state.total} cases are measured")
     if state.done:
         print(reported(write(folder)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,7 @@ from tabulate import tabulate
 from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
-from membench.cli._campaign import Cluster, Count, Limit, Memory, Scheduler, announce, chosen_workers, measure, told
+from membench.cli._campaign import Cluster, Count, Limit, Memory, Scheduler, chosen_workers, measured, told
 from membench.cli._options import Cases, EngineName, Threads, suite_in
 from membench.errors import UnknownNameError
 
@@ -63,12 +62,8 @@ def sweep(
             declared_in=declared.file.resolve(),
             progress=training,
         )
-    total, missing = len(campaign.cases), len(campaign.missing)
-    print(f"{study.title}\n{total} cases, {total - missing} of them measured before, in {folder}", file=sys.stderr)
-    if estimate:
-        announce(*campaign.estimate())
+    if (state := measured(campaign, study.title, estimate)) is None:
         return
-    state = measure(campaign)
     if state.done:
         written = write(folder)
         print(f"{_table(campaign)}\n\n{tabulate(written.parts, tablefmt='plain')}")
