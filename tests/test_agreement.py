@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import loaded
 
 from membench.suite import load_suite
 
@@ -17,13 +16,7 @@ CASES = {case.name: case for case in load_suite([ROOT / "benchmarks" / "versus"]
 
 @pytest.fixture
 def tool(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("agreement_for_test", ROOT / "tools" / "agreement.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "agreement_for_test", module)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("agreement", monkeypatch)
 
 
 def test_the_tables_are_those_of_what_was_measured(tool: ModuleType) -> None:

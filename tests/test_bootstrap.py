@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from scripts import loaded
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,12 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture
 def bootstrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """tools/bootstrap.py on an empty folder, with pip replaced by a list of what it was asked for."""
-    spec = importlib.util.spec_from_file_location("bootstrap_for_test", ROOT / "tools" / "bootstrap.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "bootstrap_for_test", module)
-    spec.loader.exec_module(module)
+    module = loaded("bootstrap", monkeypatch)
     steps = tuple(dataclasses.replace(step, fits=True) for step in module.STEPS)
     monkeypatch.setattr(module, "STEPS", steps)
     for name in ("requirements", "pyproject.toml"):
@@ -112,12 +106,7 @@ def test_a_machine_that_cannot_compile_is_refused_before_anything_is_downloaded(
     assert bootstrap.calls == []
 
 
-def test_a_command_that_fails_shows_the_end_of_its_output(tmp_path: Path) -> None:
-    spec = importlib.util.spec_from_file_location("bootstrap_alone", ROOT / "tools" / "bootstrap.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bootstrap_alone"] = module
-    spec.loader.exec_module(module)
+def test_a_command_that_fails_shows_the_end_of_its_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = loaded("bootstrap", monkeypatch)
     with pytest.raises(module.SetupError, match=r"the reason(.|\n)*carries on from this step"):
         module.run(["sh", "-c", "echo the reason; exit 1"], "trying")

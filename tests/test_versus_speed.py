@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -10,19 +9,14 @@ from types import ModuleType
 
 import pytest
 import torch
+from scripts import loaded
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture
 def speed(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("versus_speed_for_test", ROOT / "tools" / "versus_speed.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "versus_speed_for_test", module)
-    spec.loader.exec_module(module)
-    return module
+    return loaded("versus_speed", monkeypatch)
 
 
 def test_networks_take_turns(speed: ModuleType) -> None:
