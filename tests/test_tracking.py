@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,6 +72,18 @@ def test_values_are_those_of_the_record(record: Record) -> None:
     assert values["ratio"] == pytest.approx(min(batches) / min(seconds / 20 for seconds in costs.digital_batches), abs=1e-3)
     assert values["conversion"] == min(seed.convert + seed.tune + seed.effects for seed in costs.seeds)
     assert 50 < values["memory"] < 50e3  # type: ignore[operator]
+
+
+def test_peak_memory_is_not_that_of_the_process_which_started_it() -> None:
+    """`getrusage` begins a child's peak with its parent's, so that a case's memory would be asv's, or a test run's."""
+    ballast = b"\1" * 400_000_000
+    here = tracking.peak_bytes()
+    program = (
+        "import importlib.util, sys; spec = importlib.util.spec_from_file_location('tracking', sys.argv[1])\n"
+        "module = importlib.util.module_from_spec(spec); spec.loader.exec_module(module); print(module.peak_bytes())"
+    )
+    said = subprocess.run([sys.executable, "-c", program, str(tracking.__file__)], capture_output=True, text=True, check=True)
+    assert 1_000_000 < int(said.stdout) < len(ballast) < here
 
 
 def test_times_are_those_of_the_fastest_run(record: Record) -> None:

@@ -29,11 +29,12 @@ CASES = {
     ),
 }
 PEAK = """
-import resource, sys
+import sys
 from membench.campaign import _flights
 from membench import Case, run_case
+from membench.tracking import peak_bytes
 run_case(Case.from_json(sys.argv[1], "case"))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_bytes())
 """
 
 

@@ -12,6 +12,7 @@ from conftest import make_case
 
 from membench import Case, Knob, Study, Sweep, run_case
 from membench.campaign import State, Store, StoreStatus, Workers, prepare, status_of
+from membench.campaign._claims import Claims
 from membench.errors import InputError
 from membench.record import Record, load
 
@@ -55,6 +56,31 @@ def test_two_clients_share_the_points_and_measure_each_once(tmp_path: Path, work
     assert both, "the two never ran at once"
     done = status_of(tmp_path / "store")
     assert (done.cases_done, done.points_done, done.points, done.clients, done.failed) == (POINTS // 2, POINTS, POINTS, (), {})
+
+
+def test_a_point_that_another_client_finished_just_before_it_was_claimed_is_not_measured_again(
+    tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for its file and the claim, the other one wrote it and gave its claim up."""
+    client = ready(tmp_path, workers)
+    client.run(lambda state: None)
+    other = Store(tmp_path / "store")
+    take, took = Claims.take, []
+
+    def late(claims: Claims, fingerprint: str) -> bool:
+        here = Store(tmp_path / "late")
+        assert not here.point_file(fingerprint).exists()
+        here.put_point(fingerprint, other.point_file(fingerprint).read_text())
+        took.append(fingerprint)
+        return take(claims, fingerprint)
+
+    monkeypatch.setattr(Claims, "take", late)
+    second = prepare(study(tmp_path / "ledger"), tmp_path / "late", workers=workers, declared_in=Path(trouble.__file__))
+    end = second.run(lambda state: None)
+    assert (end.done, end.points_done, dict(end.failures)) == (POINTS // 2, POINTS, {})
+    assert len(took) == POINTS
+    assert {trouble.tries(str(tmp_path / "ledger"), f"point{number:03}") for number in range(POINTS // 2)} == {2}
+    assert list((tmp_path / "late/claims").glob("[0-9a-f]*")) == []
 
 
 def test_the_status_says_what_is_done_failed_and_in_flight(
