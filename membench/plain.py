@@ -131,6 +131,11 @@ class Plain(BaseModel):
     def from_json(cls, text: str | bytes, what: str) -> Self:
         """Read an instance from JSON; `what` names the file in errors. Fields that have a default may be left out."""
         parse(text, what)
+        return cls.from_parsed(text, what)
+
+    @classmethod
+    def from_parsed(cls, text: str | bytes, what: str) -> Self:
+        """The same of text that `strict_json.parse` has accepted already."""
         try:
             return cls.model_validate_json(text)
         except ValidationError as error:

@@ -372,7 +372,7 @@ def find(kind: type[P], path: Path, remedy: str = REMEDY) -> P | None:
             f"{path} has schema version {quoted(version, 20)} in its field schema_version; this membench reads version 1. {remedy}"
         )
     try:
-        item = kind.from_json(data, str(path))
+        item = kind.from_parsed(data, str(path))
     except InputError as error:
         raise FileFormatError(f"{error}\n{remedy}") from error
     if field := first_difference(content, json.loads(item.model_dump_json())):
