@@ -158,7 +158,10 @@ def _process(pid: int) -> list[float]:
 
 
 def _alive(process: list[float]) -> bool:
+    """Starts are told by the machine's clock, which is set now and then: a second more or less is the same process. A number that was given
+    away anew so soon only keeps a claim until its lease is over.
+    """
     try:
-        return abs(psutil.Process(int(process[0])).create_time() - process[1]) < 1
+        return abs(psutil.Process(int(process[0])).create_time() - process[1]) < LEASE_S
     except psutil.NoSuchProcess:
         return False

@@ -102,6 +102,19 @@ def test_the_claims_of_a_client_that_died_on_this_machine_are_free_at_once(tmp_p
         assert one.take(A)
 
 
+@pytest.mark.parametrize(("seconds", "free"), [(1.0, False), (-1.0, False), (3600.0, True), (-3600.0, True)])
+def test_a_clock_that_was_set_kills_nobody_and_a_number_used_again_keeps_nobody_alive(
+    tmp_path: Path, seconds: float, free: bool
+) -> None:
+    """The kernel tells its start by whole seconds of the clock, and a client's own start by that: it moves by one at any time."""
+    with Claims(tmp_path) as one, Claims(tmp_path) as two:
+        told = json.loads(one.lease_file.read_text())
+        number, start = told["process"]
+        one.lease_file.write_text(json.dumps({**told, "process": [number, start + seconds]}))
+        assert one.take(A)
+        assert two.take(A) is free
+
+
 def test_a_claim_of_another_machine_is_kept_as_long_as_its_lease(tmp_path: Path) -> None:
     with Claims(tmp_path) as one, Claims(tmp_path) as two:
         told = json.loads(one.lease_file.read_text())
