@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ from membench.statistics import paired_difference
 LAYER_IMAGES = 40  # on which the layers are compared
 ACCEPTED = 1e-3  # proportion of a layer's outputs that may differ by more than one step of the ADC
 EXACT = 1e-4  # of an output without an ADC, relative to the layer's largest
-NOISIER = 1.2  # of noisy layers: by what their noise may differ, and their difference exceed that of two reads of one engine
+ROUNDING = 1e-6  # of a layer's largest output: no step of an ADC is told apart below
+NOISIER = 1.2  # of noisy layers: by what their noise may differ, and their difference exceed that of two reads of one engine; more where
+# there are few outputs: the ratio of two deviations, each of n values, itself has a deviation of 1 / sqrt(n)
 SLOW = ("memtorch",)  # compared only when asked for by name
 
 
@@ -230,19 +233,21 @@ class _Layers:
         devices = self._devices(one, other)
         for name in self.inputs:
             first, second = self._given(one, name), self._given(other, name)
-            difference = (first - second).abs()
-            error = float(difference.max()) / (float(first.abs().max()) or 1.0)
-            step = max(self._step(engine, name) for engine in (one, other))
+            difference, largest = (first - second).abs(), float(first.abs().max())
+            error = float(difference.max()) / (largest or 1.0)
+            step = torch.maximum(self._steps(one, name), self._steps(other, name))
+            quantised = bool(step.any())
             noise = [_rms(mine - self._given(engine, name)) for engine, mine in ((one, first), (other, second))]
-            beyond = difference > (1.001 * step if step else EXACT * float(first.abs().max()))
+            beyond = difference > ((1.001 * step).clamp(min=ROUNDING * largest) if quantised else EXACT * largest)
             off = float(beyond.double().mean())
             if max(noise) > 0:
-                louder = max(noise) > NOISIER * min(noise)
-                parted = louder or _rms(difference) > NOISIER * float(np.sqrt(np.mean(np.square(noise))))
+                noisier = max(NOISIER, 1 + 4 / math.sqrt(len(first)))
+                louder = max(noise) > noisier * min(noise)
+                parted = louder or _rms(difference) > noisier * float(np.sqrt(np.mean(np.square(noise))))
             else:
-                parted = off > (ACCEPTED if step else 0)
+                parted = off > (ACCEPTED if quantised else 0)
             if parted:
-                steps = float(difference.max()) / step if step else 0.0
+                steps = float((difference / step)[step > 0].max()) if quantised else 0.0
                 return Parting(
                     layer=name, off=off, steps=steps, error=error, devices=devices.get(name, 0.0), noise=(noise[0], noise[1])
                 )
@@ -254,11 +259,14 @@ class _Layers:
         with torch.no_grad():
             return torch.cat([layer(x).flatten() for x in self.inputs[name]]).double()
 
-    def _step(self, engine: str, name: str) -> float:
+    def _steps(self, engine: str, name: str) -> Tensor:
+        """What one code is worth in each of the layer's outputs, flat: an image that was scaled has a step of its own."""
         layer: Any = layer_at(self.converted[engine].network, name)
-        if not hasattr(layer, "largest_step"):
-            return 0.0
-        return max(float(layer.largest_step(x)) for x in self.inputs[name])
+        found = []
+        for x, y in zip(self.inputs[name], self.outputs[name], strict=True):
+            steps = layer.steps(x) if hasattr(layer, "steps") else y.new_zeros(len(y))
+            found.append(steps.view(-1, *[1] * (y.ndim - 1)).expand_as(y).flatten())
+        return torch.cat(found).double()
 
     def _devices(self, one: str, other: str) -> dict[str, float]:
         """The largest relative difference of a conductance in each layer."""

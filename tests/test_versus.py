@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import torch
 from conftest import make_case
+from torch import nn
 from typer.testing import CliRunner
 
-from membench import ADC, Case, ConductanceDrift, Conversion, ReadNoise, Variability, run_case
+from membench import ADC, Case, ConductanceDrift, Conversion, InputScaling, ReadNoise, Variability, run_case
 from membench.arrays import MemristiveLayer
 from membench.cli import app
 from membench.comparison import Comparison, Contender, Pair, Parting
@@ -20,6 +21,7 @@ from membench.engines import ENGINES, layer_at
 from membench.engines._base import Problem
 from membench.engines.vectorized import VectorizedEngine, VectorizedNetwork
 from membench.errors import InputError, UnknownNameError
+from membench.models import NETWORKS, Network, Recipe
 from membench.report.versus import compared, verdict
 from membench.report.versus_figure import write_figure
 from membench.statistics import paired_difference
@@ -40,10 +42,14 @@ def another(monkeypatch: pytest.MonkeyPatch, layer: str, change: Change, name: s
                 assert isinstance(found, MemristiveLayer)
                 change(found)
 
+    return engine_of(monkeypatch, Changed, name)
+
+
+def engine_of(monkeypatch: pytest.MonkeyPatch, kind: type[VectorizedNetwork], name: str) -> str:
     class Another(VectorizedEngine):
         def convert(self, *arguments: Any) -> VectorizedNetwork:
             made = super().convert(*arguments)
-            return Changed(made.network, made._conversion, made._converted)
+            return kind(made.network, made._conversion, made._converted)
 
     Another.name = name
     monkeypatch.setitem(ENGINES._items, name, Another())
@@ -98,6 +104,54 @@ def test_the_layer_that_differs_is_the_first_at_which_they_part(monkeypatch: pyt
     assert pair.parting.off > 0.99
     assert pair.parting.steps == pytest.approx(3.5, rel=0.01)
     assert "steps of the ADC" in str(pair.parting)
+
+
+def test_an_image_that_was_scaled_has_a_step_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """1.6 codes are much for most of the images, whose scale is less, though not for the one with the largest."""
+
+    def off(layer: MemristiveLayer) -> None:
+        layer.offset += 1.6 * float(layer.full_scale) / 128 * float(layer.gain)
+
+    name = another(monkeypatch, "4", off)
+    conversion = TILED.replace(max_input_voltage=3.3, scaling=InputScaling(undone=True, per="image"))
+    parting = the_pair(versus(small(conversion=conversion), ["vectorized", name]), "vectorized", name).parting
+    assert parting is not None
+    assert parting.layer == "4"
+    assert 0.5 < parting.off < 0.99
+    assert parting.steps == pytest.approx(1.6, rel=0.01)
+
+
+def test_layers_are_looked_at_in_the_order_in_which_the_network_calls_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its `__init__` may name them in another."""
+
+    class Backwards(nn.Module):
+        def __init__(self, classes: int, shape: tuple[int, int, int]) -> None:
+            super().__init__()
+            self.head = nn.Linear(32, classes)
+            self.body = nn.Sequential(nn.Flatten(), nn.Linear(shape[1] * shape[2], 32), nn.ReLU())
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.body(x))  # type: ignore[no-any-return]
+
+    recipe = Recipe(epochs=1, mirror=False, shift=0)
+    monkeypatch.setitem(NETWORKS._items, "backwards", Network("backwards", Backwards, recipe))
+
+    class Changed(VectorizedNetwork):
+        def tune(self, *arguments: Any) -> None:
+            super().tune(*arguments)
+            for layer in ("head", "body.1"):
+                found = layer_at(self.network, layer)
+                assert isinstance(found, MemristiveLayer)
+                shifted(found)
+
+    name = engine_of(monkeypatch, Changed, "another")
+    found = versus(small(network="backwards", seeds=(0,)), ["vectorized", name])
+    measured = found.contenders[0].measured
+    assert measured is not None
+    assert [layer.name for layer in measured.layers] == ["body.1", "head"]
+    parting = the_pair(found, "vectorized", name).parting
+    assert parting is not None
+    assert parting.layer == "body.1"
 
 
 def test_a_single_step_now_and_then_is_no_parting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +236,20 @@ def test_noise_is_no_parting_and_more_noise_is_one(monkeypatch: pytest.MonkeyPat
     assert parting.layer == "0"
     assert parting.noise[1] == pytest.approx(2 * parting.noise[0], rel=0.05)
     assert "its reads vary by" in str(parting)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_noise_on_a_few_outputs_is_no_parting(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """The deviations of 20 values differ by chance, by far more than those of thousands may."""
+
+    def reseeded(layer: MemristiveLayer) -> None:
+        assert layer.noise_seed is not None
+        layer.noise_seed += 1
+
+    conversion = TILED.replace(adc=None, tuning=Conversion().tuning.replace(after="effects"))  # type: ignore[union-attr]
+    case = small(conversion=conversion, nonidealities=(ReadNoise(sigma=0.1),), images=2, batch_size=2, seeds=(seed,))
+    name = another(monkeypatch, "4", reseeded)
+    assert the_pair(versus(case, ["vectorized", name]), "vectorized", name).parting is None
 
 
 def test_other_devices_are_said_to_be_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,11 +161,16 @@ class MemristiveLayer(nn.Module):
             out.sub_(shift).mul_(factor.view(factor.shape[:1] + (1,) * (out.ndim - 1)) if factor.ndim else factor).add_(shift)
         return out
 
-    def largest_step(self, x: Tensor) -> float:
-        """What one code of an ADC is worth in the output, at most, for these inputs; 0 without an ADC."""
+    def steps(self, x: Tensor) -> Tensor:
+        """What one code of an ADC is worth in the output, at most, for each of these images, shape (n,); 0 without an ADC."""
         with torch.no_grad():
             voltages, factor = (x, None) if self.encoding.memtorchs else self.encoding(x)
-            return self._prepared().largest_step(voltages) * (1.0 if factor is None else float(factor.max()))
+            steps = self._prepared().steps(voltages)
+            return steps if factor is None else steps * factor.flatten()
+
+    def largest_step(self, x: Tensor) -> float:
+        """The largest of `steps`."""
+        return float(self.steps(x).max())
 
     def add_law(self, law: CurrentLaw) -> None:
         """Let every device follow a current law, after those that it follows already."""

@@ -325,18 +325,23 @@ class Product:
         for channels, kernel in self._tile_rows:
             yield self._geometry.multiply(voltages[:, channels], kernel, None, padded=True)
 
-    def largest_step(self, x: Tensor) -> float:
-        """The largest step that an ADC takes for these inputs, times the gain: what one code is worth in the output. 0 without.
+    def steps(self, x: Tensor) -> Tensor:
+        """The largest step that an ADC takes for each image, times the gain: what one code is worth in the output, shape (n,). 0 without.
 
         Read noise is left out.
         """
         if self._adc is None:
-            return 0.0
+            return x.new_zeros(len(x))
         if self._step:
-            return self._step * abs(self._scalars[0])
+            return x.new_full((len(x),), self._step * abs(self._scalars[0]))
         dims = (1,) if self._tiled else tuple(range(0 if self._one_range else 1, x.ndim))
-        tops = [step_of(part.abs().amax(dims), self._adc.bits).max() for part in self.currents(x)]
-        return float(max(tops)) * abs(self._scalars[0])
+        tops = [step_of(part.abs().amax(dims), self._adc.bits) for part in self.currents(x)]
+        steps = [top.expand(len(x)) if top.ndim == 0 else top.view(len(x), -1).amax(1) for top in tops]
+        return torch.stack(steps).amax(0) * abs(self._scalars[0])
+
+    def largest_step(self, x: Tensor) -> float:
+        """The largest of `steps`."""
+        return float(self.steps(x).max())
 
     def _chunks(self, x: Tensor, image_numbers: int) -> Iterator[slice]:
         """Slices of the batch whose numbers beside input and output stay within the limit."""

@@ -161,11 +161,13 @@ def examine(model: nn.Module, conversion: Conversion, sample: Tensor | None, ref
 
 @contextmanager
 def observed(modules: Mapping[str, nn.Module]) -> Iterator[Mapping[str, Sequence[tuple[Tensor, Tensor]]]]:
-    """The (input, output) of each call of each module; copies, since a ReLU may act in place."""
+    """The (input, output) of each call of each module, in the order of their first calls; copies, since a ReLU may act in place."""
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in modules}
 
     def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Tensor], None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
+            if not seen[name]:
+                seen[name] = seen.pop(name)  # behind those that were called before
             seen[name].append(([*inputs, *named.values()][0].clone(), output.clone()))
 
         return hook

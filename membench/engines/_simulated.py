@@ -219,14 +219,14 @@ class SimulatedLayer(nn.Module):
     def _digital(self, x: Tensor) -> Tensor:
         return self.geometry.multiply(x, self.weight, None)
 
-    def largest_step(self, x: Tensor) -> float:
-        """What one code of the ADC is worth in the output, at most, for these inputs; 0 without one."""
+    def steps(self, x: Tensor) -> Tensor:
+        """What one code of the ADC is worth in the output, at most, for each of these images, shape (n,); 0 without one."""
         adc = self.conversion.adc
         if adc is None or self.full_scale is None:
-            return 0.0
+            return x.new_zeros(len(x))
         factor = self.encoding(x)[1]
-        step = float(self.full_scale) * 0.5 ** (adc.bits - 1) * abs(self.gain)
-        return step * (1.0 if factor is None else float(factor.max()))
+        steps = x.new_full((len(x),), float(self.full_scale) * 0.5 ** (adc.bits - 1) * abs(self.gain))
+        return steps if factor is None else steps * factor.flatten()
 
 
 class SimulatedNetwork(Converted):
