@@ -6,13 +6,14 @@ import difflib
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Generic, TypeVar
 
 from membench.errors import InputError, UnknownNameError
 from membench.words import QUOTE, quoted
 
 T = TypeVar("T")
+_YIELDING: set[str] = set()
 
 
 class Registry(Generic[T]):
@@ -39,11 +40,12 @@ class Registry(Generic[T]):
             file: that defines it; the caller's unless given.
         """
         file = file or str(sys._getframe(1).f_globals.get("__file__", "the interpreter"))
-        if self._files.setdefault(name, file) != file:
+        holder = self._files.get(name, file)
+        if holder != file and holder not in _YIELDING:
             raise InputError(
-                f"There are two components for the {self.what} {name!r}: in {self._files[name]} and in {file}. Rename one of them."
+                f"There are two components for the {self.what} {name!r}: in {holder} and in {file}. Rename one of them."
             )
-        self._items[name] = item
+        self._files[name], self._items[name] = file, item
         return item
 
     def get(self, name: str) -> T:
@@ -73,3 +75,13 @@ class Registry(Generic[T]):
             if not module.name.startswith("_"):
                 importlib.import_module(f"{package.__name__}.{module.name}")
         self._package = None  # only now: a module that fails must fail the next question too
+
+
+def yield_names(files: Collection[str]) -> None:
+    """Let other files take names that these registered: they are of studies that a worker measured before."""
+    _YIELDING.update(files)
+
+
+def hold_names(files: Collection[str]) -> None:
+    """Take that back."""
+    _YIELDING.difference_update(files)

@@ -122,12 +122,9 @@ class Claims:
 
     def _lapsed(self, file: Path) -> bool:
         try:
-            touched, holder = file.stat().st_mtime, parse(file.read_bytes(), str(file))
-            host, process = holder["host"], holder["process"]
-            gone = host == _host() and not _alive(process)
-        except (FileNotFoundError, FileFormatError, LookupError, TypeError, ValueError):  # released just now, or damaged
+            return self._now() - file.stat().st_mtime > self._lease_s or died_here(file)
+        except FileNotFoundError:  # released just now
             return True
-        return gone or self._now() - touched > self._lease_s
 
     def _now(self) -> float:
         """By the clock of the file system; up to RENEW_S late, which keeps a lease longer and never shorter."""
@@ -140,6 +137,20 @@ class Claims:
             if lease != self.lease_file and self._lapsed(lease):
                 lease.unlink(missing_ok=True)
                 lease.with_suffix(".json").unlink(missing_ok=True)
+
+
+def died_here(lease: Path) -> bool:
+    """Whether a lease, or a claim that is a link to it, is of a process of this machine that is no more; also where it is damaged.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+    """
+    try:
+        holder = parse(lease.read_bytes(), str(lease))
+        host, process = holder["host"], holder["process"]
+        return bool(host == _host()) and not _alive(process)
+    except (FileFormatError, LookupError, TypeError, ValueError):
+        return True
 
 
 def _host() -> str:

@@ -87,6 +87,14 @@ class Workers:
                 client.close(timeout=5)
 
 
+def lost(client: Client) -> EnvironmentProblemError:
+    """The error of a client whose scheduler does not answer any more."""
+    return EnvironmentProblemError(
+        f"The Dask scheduler at {client.scheduler.address if client.scheduler else 'its address'} is gone, or the connection to it. What "
+        "was measured is kept; start it again if it ended, and the same command goes on."
+    )
+
+
 @contextmanager
 def _cluster(workers: Workers, memory: float) -> Iterator[Any]:
     if workers.scheduler is not None:
@@ -144,6 +152,10 @@ def _quiet(local: bool) -> Iterator[None]:
         # A nanny starts its worker anew, however often it dies. The cluster would close the nanny 15 s after a death where the
         # worker is not there just then, because it has died again or is slow to start; after that, nobody would bring it back.
         settings["distributed.deploy.lost-worker-timeout"] = "7 days"
+        # Points are packed by memory, and a nanny ends a worker at 95 %. A worker that pauses at 80 % would keep the point that waits for
+        # it, and one that spills at 70 % would write what it measured to disk, and load it with pickle.
+        for threshold in ("target", "spill", "pause"):
+            settings[f"distributed.worker.memory.{threshold}"] = False
     loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "bokeh", "asyncio")]
     levels = [logger.level for logger in loggers]
     with dask.config.set(settings), warnings.catch_warnings():

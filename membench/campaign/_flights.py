@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import queue
 import secrets
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import Client, Future, KilledWorker
+from distributed.client import FutureCancelledError
 
-from membench.campaign._cluster import MEMORY, TRIES
+from membench.campaign._cluster import MEMORY, TRIES, lost
+from membench.campaign._kit import setup_of
 from membench.campaign._task import Begun, How, Outcome, measure
 from membench.case import Case
-from membench.errors import EnvironmentProblemError
+from membench.errors import InputError
+from membench.record import Record
 
 BLAMED = 10  # a point that Dask gave up more often than this, though no worker said that it began with it, is an error, too
 _OUT_OF_MEMORY = "worker-restart-memory"  # the topic of the events by which a nanny tells that it ended its worker for it
@@ -31,7 +36,8 @@ class Flight:
         memory: bytes that it is estimated to need; 0 where workers do not say how many they have.
         failed: tries that came to nothing.
         blamed: how often Dask gave it up though no worker had begun with it.
-        only: addresses of the workers that may have it at first; none: all may.
+        avoid: addresses of the workers that it failed on.
+        only: addresses of the workers that may have it; none: all may.
         begun: the processes that began with it under its present key, and when (monotonic).
     """
 
@@ -40,16 +46,17 @@ class Flight:
     memory: float = 0.0
     failed: int = 0
     blamed: int = 0
+    avoid: set[str] = field(default_factory=set)
     only: frozenset[str] = frozenset()
     begun: list[tuple[Begun, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What came of a point: its record as JSON, and how long which worker took; or why there is none, after how many tries."""
+    """What came of a point: its record, how long which worker took; or why there is none, after how many tries."""
 
     point: Case
-    record: str = ""
+    record: Record | None = None
     seconds: float = 0.0
     worker: str = ""
     problem: str = ""
@@ -61,16 +68,23 @@ class Flights:
 
     Dask itself gives a point to another worker when one dies. It blames all that were waiting on that worker, too; here only those
     that it had begun with are counted.
+
+    Attributes:
+        workers: those that there are, by address, and the bytes of memory that each offers; None where it does not say.
     """
 
     def __init__(self, client: Client, how: How) -> None:
         self._client, self._how = client, how
         self._flights: dict[str, Flight] = {}
         self._futures: dict[str, Future[Outcome]] = {}
-        self._completed = as_completed(loop=client.loop, with_results=True, raise_errors=False)
+        self._arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._name = secrets.token_hex(4)  # keys of two clients must differ: Dask would take them for one task
         self._short_of_memory: dict[str, float] = {}
+        self._unfit: dict[str, set[str]] = {}  # workers that lack what cases of a setup need, as its data
+        self.workers: Mapping[str, float | None] = {}
+        assert client.loop is not None
+        self._loop = client.loop
         client.subscribe_topic(how.topic, self._hear)
         client.subscribe_topic(_OUT_OF_MEMORY, self._hear_of_memory)
 
@@ -80,33 +94,14 @@ class Flights:
     def __iter__(self) -> Iterator[Flight]:
         return iter(tuple(self._flights.values()))
 
-    def send(self, flight: Flight, avoid: str = "") -> None:
-        """Give a point to a worker.
-
-        Args:
-            avoid: address of a worker that should not get it, if there is another.
-        """
-        flight.only = frozenset(self._client.nthreads()) - {avoid} if avoid else frozenset()
-        self._submit(flight)
-
-    def free(self, alive: Set[str]) -> None:
-        """Send points again whose chosen workers are all gone.
-
-        Dask (2026.8) would let them wait for ever: where a task asks for memory, too, it does not look at workers that came later.
-        """
-        for key, flight in tuple(self._flights.items()):
-            if flight.only and not flight.only & alive:
-                del self._flights[key]
-                self._futures.pop(key).cancel()
-                flight.failed = min(TRIES - 1, flight.failed + len(flight.begun))  # it gets one more
-                flight.only = frozenset()
-                self._submit(flight)
-
-    def _submit(self, flight: Flight) -> None:
+    def send(self, flight: Flight) -> None:
+        """Give a point to a worker: not one that it failed on or that lacks what it needs, where there is another."""
+        unfit = flight.avoid | self._unfit.get(setup_of(flight.point), set())
+        flight.only = self._able(flight) - unfit if unfit else frozenset()
         key = f"point-{flight.point.fingerprint[:12]}-{self._name}-{next(self._numbers)}"
         flight.begun.clear()
         self._flights[key] = flight
-        self._futures[key] = self._client.submit(
+        self._futures[key] = future = self._client.submit(
             measure,
             self._how,
             flight.point.model_dump_json(),
@@ -114,10 +109,18 @@ class Flights:
             key=key,
             pure=False,
             workers=list(flight.only) or None,
-            allow_other_workers=bool(flight.only),
             resources={MEMORY: flight.memory} if flight.memory else None,
         )
-        self._completed.add(self._futures[key])
+        self._loop.add_callback(self._follow, key, future)
+
+    def free(self) -> None:
+        """Send points again whose chosen workers are all gone. They would wait for ever."""
+        for key, flight in tuple(self._flights.items()):
+            if flight.only and not flight.only & self.workers.keys():
+                del self._flights[key]
+                self._futures.pop(key).cancel()
+                flight.failed = min(TRIES - 1, flight.failed + len(flight.begun))  # it gets one more
+                self.send(flight)
 
     def landed(self, wait: float) -> Iterator[Landed]:
         """Points that are done or given up, as they come; those to be tried again are sent again.
@@ -128,43 +131,88 @@ class Flights:
         Raises:
             EnvironmentProblemError: when the scheduler is gone.
         """
-        with self._completed.thread_condition:
-            if not self._completed.has_ready():
-                self._completed.thread_condition.wait(wait)
-        for future, outcome in self._completed.next_batch(block=False):
-            if (landed := self._judged(future, outcome)) is not None:
-                yield landed
+        try:
+            arrived = self._arrived.get(timeout=wait)
+            while True:
+                if (landed := self._judged(*arrived)) is not None:
+                    yield landed
+                arrived = self._arrived.get_nowait()
+        except queue.Empty:
+            pass
         if self._client.status != "running":
-            raise _lost(self._client)
+            raise lost(self._client)
 
-    def _judged(self, future: Future[Outcome], outcome: Any) -> Landed | None:
-        key, status = str(future.key), future.status
+    async def _follow(self, key: str, future: Future[Outcome]) -> None:
+        """Queue what comes of a point. (In the client's own thread.)
+
+        `as_completed` would lose a point whose result cannot be fetched: its worker died just after, and so did the next.
+        """
+        try:
+            outcome = await future._result(raiseit=False)
+        except (Exception, asyncio.CancelledError) as error:
+            outcome = error
+        self._arrived.put((key, outcome))
+
+    def _judged(self, key: str, outcome: Any) -> Landed | None:
+        """By the outcome alone: the worker may have died since, and the future with it."""
         if (flight := self._flights.pop(key, None)) is None:
             return None  # it was sent again under another key
         self._futures.pop(key).release()
-        if status == "finished":
+        if isinstance(outcome, dict):
             return self._answered(flight, outcome)
-        if status != "error":
-            raise _lost(self._client)
-        _, error, _ = outcome
-        if not isinstance(error, KilledWorker):  # Dask's own: the case or its result did not get through
-            return self._failed(flight, f"{type(error).__name__}: {error}", 1, "")
-        flight.blamed += not flight.begun  # it waited on workers that died of something else
-        tries = TRIES if flight.blamed > BLAMED else len(flight.begun)
-        return self._failed(flight, self._why_killed(flight, error), tries, "")
+        error = outcome[1] if isinstance(outcome, tuple) else outcome
+        if isinstance(error, KilledWorker):
+            flight.blamed += not flight.begun  # it waited on workers that died of something else
+            tries = TRIES if flight.blamed > BLAMED else len(flight.begun)
+            return self._failed(flight, self._why_killed(flight, error), tries, "")
+        if isinstance(error, FutureCancelledError | asyncio.CancelledError) and self._client.status != "running":
+            raise lost(self._client)
+        # Dask's own: the case or its result did not get through
+        return self._failed(flight, f"{type(error).__name__}: {error}", 1, "")
 
-    def _answered(self, flight: Flight, outcome: Outcome) -> Landed | None:
+    def _answered(self, flight: Flight, outcome: Mapping[str, Any]) -> Landed | None:
+        worker = str(outcome.get("worker", ""))
         if "record" in outcome:
-            return Landed(flight.point, record=outcome["record"], seconds=outcome["seconds"], worker=outcome["worker"])
-        if outcome["elsewhere"]:
-            return self._failed(flight, f"{outcome['problem']} (on {outcome['worker']})", 1, outcome["worker"])
-        return Landed(flight.point, problem=outcome["problem"], tries=flight.failed + 1)
+            try:
+                record = self._checked(flight.point, outcome["record"])
+            except InputError as error:
+                return self._failed(flight, f"what came back is not its record: {error} (from {worker})", 1, worker)
+            return Landed(flight.point, record, float(outcome["seconds"]), worker)
+        problem = f"{outcome.get('problem')} (on {worker})"
+        if not outcome.get("elsewhere", True):
+            return Landed(flight.point, problem=str(outcome["problem"]), tries=flight.failed + 1)
+        if outcome.get("unfit"):  # not the point's fault: no try of it, as long as another worker may do better
+            unfit = self._unfit.setdefault(setup_of(flight.point), set())
+            unfit.add(worker)
+            if not self._able(flight) - unfit - flight.avoid:
+                return Landed(flight.point, problem=problem, tries=flight.failed + 1)
+            return self._failed(flight, problem, 0, worker)
+        return self._failed(flight, problem, 1, worker)
+
+    def _checked(self, point: Case, text: str) -> Record:
+        """The record that a worker sent, if it is that of the point.
+
+        Raises:
+            InputError: says what it is instead.
+        """
+        record = Record.from_json(text, "the record")
+        found = record.fingerprint, record.engine, record.costs.threads
+        if found != (point.fingerprint, self._how.engine, self._how.threads):
+            raise InputError(
+                f"it is of the case {found[0][:12]} on engine {found[1]} with {found[2]} threads. Install the same membench on both"
+            )
+        return record
+
+    def _able(self, flight: Flight) -> frozenset[str]:
+        """The workers that have the memory for it."""
+        return frozenset(worker for worker, offered in self.workers.items() if (offered or 0.0) >= flight.memory)
 
     def _failed(self, flight: Flight, problem: str, tries: int, worker: str) -> Landed | None:
         flight.failed += tries
         if flight.failed >= TRIES:
             return Landed(flight.point, problem=problem, tries=flight.failed)
-        self.send(flight, avoid=worker)
+        flight.avoid |= {worker} - {""}
+        self.send(flight)
         return None
 
     def _why_killed(self, flight: Flight, error: KilledWorker) -> str:
@@ -192,10 +240,3 @@ class Flights:
     def _hear_of_memory(self, event: tuple[float, dict[str, Any]]) -> None:
         _, told = event
         self._short_of_memory[told["worker"]] = float(told["rss"])
-
-
-def _lost(client: Client) -> EnvironmentProblemError:
-    return EnvironmentProblemError(
-        f"The Dask scheduler at {client.scheduler.address if client.scheduler else 'its address'} is gone. What was measured is kept; "
-        "start it again, and the same command goes on."
-    )

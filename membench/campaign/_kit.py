@@ -6,6 +6,7 @@ client's hash.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,8 +21,11 @@ from membench.declared import import_source
 from membench.errors import DataMissingError, EnvironmentProblemError
 from membench.models import NETWORKS, Trained, find_trained, write_weights
 from membench.pipeline import Grounds
+from membench.registry import hold_names, yield_names
 from membench.storage import cache_dir, canonical_json, read_whole, sha256
 from membench.version import __version__
+
+HANDED_S = 20.0  # how long a worker waits for a kit that is not there yet
 
 
 def setup_of(case: Case) -> str:
@@ -127,6 +131,10 @@ class Unpacked:
             raise EnvironmentProblemError(
                 f"This worker has membench {__version__}, and the client {self.kit.version}. Install the same on both."
             )
+        if _OPEN is not None:
+            _OPEN.grounds = Grounds()  # what it kept for its next point would stay for good
+            yield_names(_OPEN.kit.sources)
+        hold_names(self.kit.sources)
         for path, source in self.kit.sources.items():
             import_source(source, Path(path))
         for item in self.kit.weights:
@@ -173,9 +181,11 @@ def unpacked(digest: str) -> Unpacked:
     Raises:
         EnvironmentProblemError: when it was not, or does not fit this worker.
     """
-    try:
-        kit = _HERE[digest]
-    except KeyError:
-        raise EnvironmentProblemError("This worker was not handed what the client declared. Start the worker anew.") from None
+    end = time.monotonic() + HANDED_S
+    while digest not in _HERE and time.monotonic() < end:  # another client may be handing it out
+        time.sleep(0.1)
+    if digest not in _HERE:
+        raise EnvironmentProblemError("This worker was not handed what the client declared. Start the worker anew.")
+    kit = _HERE[digest]
     kit.open()
     return kit

@@ -23,6 +23,15 @@ def said(point: Case) -> str:
     return ", ".join(part for part in (point.name, point.description, seeds) if part)
 
 
+def reasons(failed: Iterable[tuple[Case, str]]) -> dict[str, str]:
+    """Why there is no record, by what there is none of; two of the same words are told apart by their fingerprints."""
+    found: dict[str, str] = {}
+    for case, reason in failed:
+        words = said(case)
+        found[f"{words} ({case.fingerprint[:8]})" if words in found else words] = reason
+    return found
+
+
 def joined(case: Case, points: Sequence[Record]) -> Record:
     """The record of a case. But for times, machine and dates it is the one that `run_case` gives for all seeds at once.
 

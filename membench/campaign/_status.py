@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from membench.campaign._claims import LEASE_S
-from membench.campaign._points import said
+from membench.campaign._claims import LEASE_S, died_here
+from membench.campaign._points import reasons, said
 from membench.campaign._store import PointError, Store
 from membench.errors import FileFormatError, InputError
 from membench.plain import Plain
@@ -157,7 +157,7 @@ def status_of(folder: Path) -> StoreStatus:
         cases_done=len(done),
         points=len({point for points in plan.values() for point in points}),
         points_done=len(measured),
-        failed={said(error.case): error.reason for error in _errors(store, set(plan) - done | open_points - measured)},
+        failed=reasons((error.case, error.reason) for error in _errors(store, set(plan) - done | open_points - measured)),
         clients=clients,
         rate=sum(client.rate for client in clients),
         seconds_left=1 / sum(rates) if rates else None,
@@ -171,7 +171,7 @@ def _errors(store: Store, fingerprints: Iterable[str]) -> Iterable[PointError]:
 def _alive(folder: Path) -> Iterable[ClientStatus]:
     for file in sorted(folder.glob("*.json")):
         try:
-            if time.time() - file.stat().st_mtime < LEASE_S:
+            if time.time() - file.stat().st_mtime < LEASE_S and not died_here(file.with_suffix(".lease")):
                 status = find(ClientStatus, file)
                 if status is not None:
                     yield status

@@ -54,13 +54,14 @@ class How:
 class Outcome(TypedDict, total=False):
     """What came of a point: its record as JSON, and how long it took to measure; or a problem.
 
-    `elsewhere`: the problem may be this worker's, and another one may do better.
+    `elsewhere`: the problem may be this worker's, and another one may do better. `unfit`: it is, and will be every such point's here.
     """
 
     record: str
     seconds: float
     problem: str
     elsewhere: bool
+    unfit: bool
     worker: str
 
 
@@ -95,16 +96,16 @@ def measure(how: How, case: str, limit: float) -> Outcome:
                 seconds = time.monotonic() - started
                 return Outcome(record=record.model_dump_json(), seconds=seconds, worker=worker.address)
         except EnvironmentProblemError as error:
-            return Outcome(problem=str(error), elsewhere=True, worker=worker.address)
+            return Outcome(problem=_words(error), elsewhere=True, unfit=True, worker=worker.address)
         except MembenchError as error:
-            return Outcome(problem=str(error), elsewhere=False, worker=worker.address)
+            return Outcome(problem=_words(error), elsewhere=False, worker=worker.address)
         except Exception as error:  # a bug, or no memory
             return Outcome(problem=f"{type(error).__name__}: {error}", elsewhere=True, worker=worker.address)
 
 
 def probe(how: How, case: str) -> dict[str, float]:
     """What a point of that case costs in seconds: `point`, and `image` for each image. What all points share is made before."""
-    with _ALONE:
+    with _ALONE, _watched(how.topic):
         kit, few = unpacked(how.kit), _parsed(case)
         few = few.replace(images=min(few.images, 2 * few.batch_size), seeds=few.seeds[:1])
         kit.check(few, how.root)
@@ -114,6 +115,10 @@ def probe(how: How, case: str) -> dict[str, float]:
         elapsed = time.monotonic() - started
         (seed,) = costs.seeds
         return {"point": max(0.0, elapsed - sum(seed.batches)), "image": costs.seconds_per_image}
+
+
+def _words(error: MembenchError) -> str:
+    return str(error) or type(error).__name__
 
 
 def _measured(how: How, kit: Unpacked, case: Case) -> Record:

@@ -77,9 +77,11 @@ def told(state: State) -> None:
 
 
 def announce(seconds: float, workers: int) -> None:
-    tqdm.write(
-        f"It should take about {duration(seconds / max(1, workers))} on {workers} worker{'s' * (workers != 1)}", file=sys.stderr
-    )
+    if seconds:
+        words = f"It should take about {duration(seconds / max(1, workers))} on {workers} worker{'s' * (workers != 1)}"
+    else:
+        words = "Nothing is left to measure"
+    tqdm.write(words, file=sys.stderr)
 
 
 def duration(seconds: float) -> str:
