@@ -162,8 +162,8 @@ def matched(a: Side, b: Side) -> tuple[Side, Side]:
     Two single records are compared whatever their case and engine.
     """
     if a.is_file and b.is_file:
-        (key,), (record,) = a.records, b.records.values()
-        return a, replace(b, records={key: record})
+        keys = a.records or b.records  # none of a side that is not of the cases and the engine chosen
+        return a, replace(b, records=dict(zip(keys, b.records.values(), strict=False)))
     if a.is_file:
         return a, _only_keys(b, a)
     if b.is_file:
