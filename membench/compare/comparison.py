@@ -162,13 +162,13 @@ def _keys(a: Side, b: Side) -> list[Key]:
 
 def _look(a: Side, b: Side, key: Key, tolerance: float | None) -> CaseChange | _Tested:
     one, other = a.records.get(key), b.records.get(key)
+    engine = _engines(one, other) if one and other else key[1]
+    if other and (fault := _fault(other)):  # first: it is so whatever A is, and whether or not A has the case
+        return CaseChange(case=key[0], engine=engine, finding=Finding.INVALID, words=f"B is invalid: {fault}")
     if one is None or other is None:
         return _one_sided(a, b, key)
-    engine = one.engine if one.engine == other.engine else f"{one.engine} -> {other.engine}"
-    for side, record, finding in (("A", one, Finding.NOT_COMPARED), ("B", other, Finding.INVALID)):
-        verdict = decide(record, None)
-        if verdict.status is Status.INVALID:
-            return CaseChange(case=key[0], engine=engine, finding=finding, words=f"{side} is invalid: {verdict.reason}")
+    if fault := _fault(one):
+        return CaseChange(case=key[0], engine=engine, finding=Finding.NOT_COMPARED, words=f"A is invalid: {fault}")
     try:
         pairing = pair(one, other)
     except InputError as error:
@@ -177,6 +177,16 @@ def _look(a: Side, b: Side, key: Key, tolerance: float | None) -> CaseChange | _
     declared = other.case.thresholds.tolerance_points
     points = tolerance if tolerance is not None else declared if declared is not None else TOLERANCE
     return _Tested(one, other, pairing, change, points / 100)
+
+
+def _engines(a: Record, b: Record) -> str:
+    return a.engine if a.engine == b.engine else f"{a.engine} -> {b.engine}"
+
+
+def _fault(record: Record) -> str | None:
+    """Why the record is invalid, or None."""
+    verdict = decide(record, None)
+    return verdict.reason if verdict.status is Status.INVALID else None
 
 
 def _one_sided(a: Side, b: Side, key: Key) -> CaseChange:
@@ -202,7 +212,7 @@ def _judge(key: Key, tested: _Tested, p: float, p_within: float, cases: int) -> 
     rule_out = to_rule_out(change, tested.margin, cases) if open_ else None
     return CaseChange(
         case=key[0],
-        engine=a.engine if a.engine == b.engine else f"{a.engine} -> {b.engine}",
+        engine=_engines(a, b),
         finding=finding,
         words=_words(finding, tested, p, cases, find, rule_out),
         images=change.images,

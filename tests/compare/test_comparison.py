@@ -183,6 +183,17 @@ def test_what_is_invalid_in_b_is_red_and_in_a_is_not_compared() -> None:
     assert (found.cases[0].finding, found.exit_code(allow_missing=True)) == (Finding.NOT_COMPARED, 4)
 
 
+def test_what_is_invalid_in_b_is_red_whatever_a_is() -> None:
+    """Neither a broken case of A nor one that A lacks or cannot read makes it less so; a broken case that B no longer has is none."""
+    broken, key = make_record(images=1000, seeds=ALL, batch_size=100, broken=(7,)), ("small", "memtorch")
+    good = losing(5, name="good")
+    for a in (side("A", good, broken), side("A", good), side("A", good, failures={key: "it broke"})):
+        found = compare_sides(a, side("B", good, broken))
+        case = next(case for case in found.cases if case.case == "small")
+        assert (case.finding, case.words.split(":")[0], found.exit_code(allow_missing=True)) == (Finding.INVALID, "B is invalid", 1)
+    assert compare_sides(side("A", good, broken), side("B", good)).exit_code(allow_missing=True) == 0
+
+
 def test_what_cannot_be_compared_is_refused_with_the_reason() -> None:
     found = compared(losing(5), losing(5, dataset="cifar10"))
     assert (found.cases[0].finding, found.exit_code(allow_missing=True)) == (Finding.NOT_COMPARED, 4)
