@@ -152,6 +152,12 @@ def _files(folder: Path) -> list[Path]:
     return sorted(file for file in found if file.name != StudyInfo.FILE)
 
 
+def place_of(key: Key, folder: Path) -> Path:
+    """Where a record is written so that it is read together with those that are there: a records/ would hide a folder's own files."""
+    flat = not (folder / "records").is_dir() and _files(folder)
+    return (folder if flat else folder / "records") / key[1] / f"{key[0]}.json"
+
+
 def _key(record: Record) -> Key:
     return record.case.name, record.engine
 
