@@ -59,7 +59,7 @@ def compare(
     if measure or fresh:
         folders = cases or [Path("benchmarks/cases")]
         left, right = _measured(left, right, names or [], engine, folders, threads, fresh)
-    _check_names(left, right, names or [])
+    _check_chosen(left, right, names or [], engine)
     found = compare_sides(left, right, tolerance=tolerance)
     if as_json:
         print(found.model_dump_json(indent=2))
@@ -96,9 +96,12 @@ def _measured(
     return sides[0], sides[1]
 
 
-def _check_names(left: Side, right: Side, names: list[str]) -> None:
+def _check_chosen(left: Side, right: Side, names: list[str], engine: str | None) -> None:
     known = {case for side in (left, right) for case, _ in (*side.records, *side.failures)}
+    on = f" on engine {engine}" if engine else ""
     if unknown := [name for name in names if name not in known]:
         raise InputError(
-            f"Neither side has a record of {', '.join(unknown)}. Say --measure to measure it, or name another case."
+            f"Neither side has a record of {', '.join(unknown)}{on}. Say --measure to measure it, or name another case."
         )
+    if engine and not known:
+        raise InputError(f"Neither side has a record{on}. Name another engine, or say --measure with --case.")

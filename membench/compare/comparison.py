@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from membench.compare.pairing import Pairing, pair
-from membench.compare.power import POWER, Need, to_find, to_rule_out
+from membench.compare.power import MOST_IMAGES, POWER, TEST_IMAGES, Need, to_find, to_rule_out
 from membench.compare.sides import Key, Side
 from membench.compare.significance import LEVEL, Change, change_of, holm
 from membench.compare.timing import Timing, compare_times
@@ -162,13 +162,13 @@ def _keys(a: Side, b: Side) -> list[Key]:
 
 def _look(a: Side, b: Side, key: Key, tolerance: float | None) -> CaseChange | _Tested:
     one, other = a.records.get(key), b.records.get(key)
+    engine = _engines(one, other) if one and other else key[1]
+    if other and (fault := _fault(other)):  # first: it is so whatever A is, and whether or not A has the case
+        return CaseChange(case=key[0], engine=engine, finding=Finding.INVALID, words=f"B is invalid: {fault}")
     if one is None or other is None:
         return _one_sided(a, b, key)
-    engine = one.engine if one.engine == other.engine else f"{one.engine} -> {other.engine}"
-    for side, record, finding in (("A", one, Finding.NOT_COMPARED), ("B", other, Finding.INVALID)):
-        verdict = decide(record, None)
-        if verdict.status is Status.INVALID:
-            return CaseChange(case=key[0], engine=engine, finding=finding, words=f"{side} is invalid: {verdict.reason}")
+    if fault := _fault(one):
+        return CaseChange(case=key[0], engine=engine, finding=Finding.NOT_COMPARED, words=f"A is invalid: {fault}")
     try:
         pairing = pair(one, other)
     except InputError as error:
@@ -177,6 +177,16 @@ def _look(a: Side, b: Side, key: Key, tolerance: float | None) -> CaseChange | _
     declared = other.case.thresholds.tolerance_points
     points = tolerance if tolerance is not None else declared if declared is not None else TOLERANCE
     return _Tested(one, other, pairing, change, points / 100)
+
+
+def _engines(a: Record, b: Record) -> str:
+    return a.engine if a.engine == b.engine else f"{a.engine} -> {b.engine}"
+
+
+def _fault(record: Record) -> str | None:
+    """Why the record is invalid, or None."""
+    verdict = decide(record, None)
+    return verdict.reason if verdict.status is Status.INVALID else None
 
 
 def _one_sided(a: Side, b: Side, key: Key) -> CaseChange:
@@ -198,11 +208,12 @@ def _judge(key: Key, tested: _Tested, p: float, p_within: float, cases: int) -> 
     a, b, pairing, change = tested.a, tested.b, tested.pairing, tested.change
     finding = _finding(pairing, change, p, p_within)
     open_ = finding is Finding.NOT_SIGNIFICANT
-    find = to_find(change, cases) if open_ and change.estimate else None
-    rule_out = to_rule_out(change, tested.margin, cases) if open_ else None
+    most = TEST_IMAGES.get(b.case.dataset, MOST_IMAGES)
+    find = to_find(change, cases, most) if open_ and change.estimate else None
+    rule_out = to_rule_out(change, tested.margin, cases, most) if open_ else None
     return CaseChange(
         case=key[0],
-        engine=a.engine if a.engine == b.engine else f"{a.engine} -> {b.engine}",
+        engine=_engines(a, b),
         finding=finding,
         words=_words(finding, tested, p, cases, find, rule_out),
         images=change.images,
@@ -263,16 +274,16 @@ def _words(finding: Finding, tested: _Tested, p: float, cases: int, find: Need |
 
 
 def _plan(tested: _Tested, find: Need | None, rule_out: Need | None) -> str:
-    change = tested.change
+    change, dataset = tested.change, tested.b.case.dataset
     said = []
     if find is not None:
-        said.append(f"{_enough(find, change)} would find a change of {100 * abs(change.estimate):.2f} points")
+        said.append(f"{_enough(find, change, dataset)} would find a change of {100 * abs(change.estimate):.2f} points")
     if abs(change.estimate) < tested.margin and rule_out is not None:
-        said.append(f"{_enough(rule_out, change)} would show that it is within {100 * tested.margin:g}")
+        said.append(f"{_enough(rule_out, change, dataset)} would show that it is within {100 * tested.margin:g}")
     return f"; {' and '.join(said)} (power {POWER:.0%})" if said else ""
 
 
-def _enough(need: Need, change: Change) -> str:
+def _enough(need: Need, change: Change, dataset: str) -> str:
     """Images where they help, seeds where they do not: the spread between devices is not made smaller by images."""
     images = None if need.images is None else f"{need.images:,} images"
     seeds = None if need.seeds is None else _count(need.seeds, "seed")
@@ -280,6 +291,9 @@ def _enough(need: Need, change: Change) -> str:
         return f"{images} (or {seeds})"
     if images:
         return images
+    if change.seeds == 1:  # then more seeds were not tried
+        there = TEST_IMAGES.get(dataset)
+        return f"only more than the {there:,} test images of {dataset}" if there else f"only more than {MOST_IMAGES:,} images"
     return f"{seeds}, not more images," if seeds else "neither more images nor up to 1,000 seeds"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from membench.compare.revision import Revision
-from membench.compare.sides import Key, Side
+from membench.compare.sides import Key, Side, place_of
 from membench.errors import FileFormatError, InputError
 from membench.record import Record, load, save
 from membench.study import StudyInfo
@@ -128,7 +128,7 @@ def measured(
                 continue
             failures.pop(key, None)
             if isinstance(side.origin, Path):
-                save(records[key], side.origin / "records" / key[1] / f"{key[0]}.json")
+                save(records[key], place_of(key, side.origin))
     return replace(side, records=records, failures=failures)
 
 

@@ -58,7 +58,8 @@ def pair(a: Record, b: Record) -> Pairing:
     else all are, as two samples. Of seeds, those that both have are compared; where there are none, all are, as two samples.
 
     Raises:
-        InputError: when a comparison would mean nothing: other data sets, or other classes for the same image.
+        InputError: when a comparison would mean nothing: other data sets, other classes for the same image, or other devices of which
+            one side has a single one.
     """
     if a.case.dataset != b.case.dataset:
         raise InputError(f"A was measured on {a.case.dataset}, B on {b.case.dataset}")
@@ -73,6 +74,11 @@ def pair(a: Record, b: Record) -> Pairing:
     seeds = [seed for seed in a.case.seeds if seed in b.case.seeds]
     same_seeds = bool(seeds)
     seeds_a, seeds_b = (seeds, seeds) if seeds else (list(a.case.seeds), list(b.case.seeds))
+    if not seeds and 1 in (len(seeds_a), len(seeds_b)):  # which does not show how much devices differ
+        raise InputError(
+            f"no seed is the same ({_listed(a.case.seeds)} in A, {_listed(b.case.seeds)} in B), and of one device alone it cannot be told "
+            "whether the change or the device did it: measure both on the same seeds, or on two each at least"
+        )
     if not seeds:
         notes.append(f"no seed is the same: {_listed(a.case.seeds)} in A, {_listed(b.case.seeds)} in B")
     elif len(seeds) < max(len(a.case.seeds), len(b.case.seeds)):

@@ -15,7 +15,9 @@ from membench.compare.significance import LEVEL, ROUNDING, Change, Components, q
 from membench.plain import Plain
 
 POWER = 0.8
-MOST_IMAGES = 10_000_000
+MOST_IMAGES = 10_000_000  # of a data set that is not known here
+# How many the data sets have to test with. They could say it themselves, but to ask them takes torch.
+TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "mnist": 10_000, "mnist5k": 1_000}
 MOST_SEEDS = 1_000
 # The spread between seeds is itself estimated: these are equally likely places in its distribution.
 _PLACES = (np.arange(400) + 0.5) / 400
@@ -25,7 +27,7 @@ class Need(Plain):
     """What would do with a power of 80 %.
 
     Attributes:
-        images: with as many seeds as now; None where no number of images would do.
+        images: with as many seeds as now; None where no number of images that there are would do.
         seeds: with as many images as now; None where no number of seeds would do, or where the spread between seeds is unknown.
     """
 
@@ -33,22 +35,22 @@ class Need(Plain):
     seeds: int | None
 
 
-def to_find(change: Change, cases: int = 1) -> Need:
-    """What it takes to find a change as large as the one measured, as one of so many cases."""
-    effect = abs(change.estimate)
-    return _need(change, lambda images, seeds: chance_to_find(effect, change.components, images, seeds, LEVEL / cases))
+def to_find(change: Change, cases: int = 1, most: int = MOST_IMAGES) -> Need:
+    """What it takes to find a change as large as the one measured, as one of so many cases, with no more images than `most`."""
+    effect, parts = abs(change.estimate), change.components
+    return _need(change, most, lambda images, seeds: chance_to_find(effect, parts, images, seeds, LEVEL / cases))
 
 
-def to_rule_out(change: Change, margin: float, cases: int = 1) -> Need:
+def to_rule_out(change: Change, margin: float, cases: int = 1, most: int = MOST_IMAGES) -> Need:
     """What it takes to show that the change is smaller than `margin` (a proportion), if it is as measured."""
-    effect = abs(change.estimate)
-    return _need(change, lambda images, seeds: chance_within(effect, margin, change.components, images, seeds, LEVEL / cases))
+    effect, parts = abs(change.estimate), change.components
+    return _need(change, most, lambda images, seeds: chance_within(effect, margin, parts, images, seeds, LEVEL / cases))
 
 
-def _need(change: Change, power: Callable[[int, int], float]) -> Need:
-    images = _smallest(lambda n: power(n, change.seeds) >= POWER, change.images, MOST_IMAGES)
+def _need(change: Change, most: int, power: Callable[[int, int], float]) -> Need:
+    images = _smallest(lambda n: power(n, change.seeds) >= POWER, change.images, most)
     seeds = _smallest(lambda m: power(change.images, m) >= POWER, change.seeds, MOST_SEEDS) if change.seeds > 1 else None
-    return Need(images=None if images is None else _rounded_up(images), seeds=seeds)
+    return Need(images=None if images is None else min(_rounded_up(images), most), seeds=seeds)
 
 
 def chance_to_find(effect: float, parts: Components, images: int, seeds: int, level: float) -> float:
@@ -84,6 +86,8 @@ def _sampling(parts: Components, images: int, seeds: int, level: float) -> tuple
 
 def _smallest(enough: Callable[[int], bool], start: int, most: int) -> int | None:
     """The smallest number above `start` that is enough, or None up to `most`; what is enough stays so with more."""
+    if start >= most:
+        return None
     low, high = start, start + 1
     while not enough(high):
         if high >= most:

@@ -152,6 +152,12 @@ def _files(folder: Path) -> list[Path]:
     return sorted(file for file in found if file.name != StudyInfo.FILE)
 
 
+def place_of(key: Key, folder: Path) -> Path:
+    """Where a record is written so that it is read together with those that are there: a records/ would hide a folder's own files."""
+    flat = not (folder / "records").is_dir() and _files(folder)
+    return (folder if flat else folder / "records") / key[1] / f"{key[0]}.json"
+
+
 def _key(record: Record) -> Key:
     return record.case.name, record.engine
 
@@ -162,8 +168,8 @@ def matched(a: Side, b: Side) -> tuple[Side, Side]:
     Two single records are compared whatever their case and engine.
     """
     if a.is_file and b.is_file:
-        (key,), (record,) = a.records, b.records.values()
-        return a, replace(b, records={key: record})
+        keys = a.records or b.records  # none of a side that is not of the cases and the engine chosen
+        return a, replace(b, records=dict(zip(keys, b.records.values(), strict=False)))
     if a.is_file:
         return a, _only_keys(b, a)
     if b.is_file:

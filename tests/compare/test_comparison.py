@@ -104,10 +104,35 @@ def test_devices_that_differ_ask_for_seeds_not_images() -> None:
 
 
 def test_a_change_within_the_tolerance_also_says_what_would_show_that() -> None:
-    (case,) = compared(losing(1, images=250), losing(0, images=250)).cases
+    (case,) = compared(losing(1, images=250, dataset="mine"), losing(0, images=250, dataset="mine")).cases
     assert case.finding is Finding.NOT_SIGNIFICANT
     assert case.to_rule_out is not None
     assert case.words.endswith(f" and {case.to_rule_out.images:,} images would show that it is within 0.5 (power 80%)")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "seeds", "words"),
+    [
+        ("mnist", (0,), "4,600 images would find"),
+        ("mnist5k", (0,), "only more than the 1,000 test images of mnist5k would find"),
+        ("mine", (0,), "4,600 images would find"),
+        ("mnist", (0, 1), "5,300 images would find"),
+        ("mnist5k", (0, 1), "neither more images nor up to 1,000 seeds would find"),
+    ],
+)
+def test_no_more_images_are_asked_for_than_there_are(dataset: str, seeds: tuple[int, ...], words: str) -> None:
+    a, b = losing(1, images=500, seeds=seeds, dataset=dataset), losing(2, images=500, seeds=seeds, dataset=dataset)
+    assert f"; {words} a change of 0.20 points" in compared(a, b).cases[0].words
+
+
+def test_seeds_are_asked_for_where_there_are_no_more_images() -> None:
+    """Each device loses other images, so that either would do; mnist5k has no more than those 1,000."""
+    few, more = ({seed: range(100 * seed, 100 * seed + n) for seed in ALL} for n in (0, 3))
+    a, b = (make_record(images=1000, seeds=ALL, batch_size=100, wrong=wrong) for wrong in (few, more))
+    (case,) = compared(a, b, tolerance=0.0).cases
+    assert case.to_find is not None
+    assert case.to_find.images is None
+    assert f"; {case.to_find.seeds} seeds, not more images, would find a change of 0.30 points" in case.words
 
 
 def test_the_tolerance_is_the_option_s_else_the_case_s_else_half_a_point() -> None:
@@ -181,6 +206,21 @@ def test_what_is_invalid_in_b_is_red_and_in_a_is_not_compared() -> None:
     assert found.cases[0].words == "B is invalid: 5 of 5000 converted outputs hold NaN or infinity"
     found = compared(broken, losing(5))
     assert (found.cases[0].finding, found.exit_code(allow_missing=True)) == (Finding.NOT_COMPARED, 4)
+
+
+def test_what_is_invalid_in_b_is_red_whatever_a_is() -> None:
+    """Neither a broken case of A nor one that A lacks or cannot read makes it less so; a broken case that B no longer has is none."""
+    broken, key = make_record(images=1000, seeds=ALL, batch_size=100, broken=(7,)), ("small", "memtorch")
+    good = losing(5, name="good")
+    for a in (side("A", good, broken), side("A", good), side("A", good, failures={key: "it broke"})):
+        found = compare_sides(a, side("B", good, broken))
+        case = next(case for case in found.cases if case.case == "small")
+        assert (case.finding, case.words.split(":")[0], found.exit_code(allow_missing=True)) == (
+            Finding.INVALID,
+            "B is invalid",
+            1,
+        )
+    assert compare_sides(side("A", good, broken), side("B", good)).exit_code(allow_missing=True) == 0
 
 
 def test_what_cannot_be_compared_is_refused_with_the_reason() -> None:

@@ -163,6 +163,15 @@ def test_a_folder_s_are_measured_here_and_kept(place: Path, monkeypatch: pytest.
     assert json.loads((place / "asked").read_text())[0].endswith(f" {place}")
 
 
+@pytest.mark.parametrize("where", ["a.json", "vectorized/a.json", "records/a.json", "records/vectorized/a.json"])
+def test_what_is_added_to_a_folder_hides_nothing(place: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("membench.compare.measure.__file__", str(place / "membench" / "compare" / "measure.py"))
+    other = make_record(name="other", engine="vectorized")
+    save(other, place / "out" / where)
+    missing_in(read_side("out").only(["small"]))
+    assert read_side("out").records == {("other", "vectorized"): other, KEY: make_record(wrong=(3,))}
+
+
 def test_baselines_and_studies_are_not_written_to(place: Path) -> None:
     save(make_baseline(make_record(name="other")), place / "baselines" / "memtorch" / "other.json")
     with pytest.raises(InputError, match=r"baselines holds baselines and lacks small\. Baselines change in one way only"):

@@ -139,8 +139,19 @@ def test_other_seeds_are_two_samples() -> None:
     assert found.notes == ("no seed is the same: 0, 1 in A, 2, 3, 4 in B",)
 
 
+@pytest.mark.parametrize(("here", "there"), [((0,), (1,)), ((0,), (1, 2, 3)), ((1, 2, 3), (0,))])
+def test_one_device_against_others_is_refused(here: tuple[int, ...], there: tuple[int, ...]) -> None:
+    """How devices differ does not show: the test would be of the images alone, and find another device in every second comparison."""
+    with pytest.raises(InputError, match=r"no seed is the same \(.* in A, .* in B\), and of one device alone"):
+        pair(make_record(seeds=here), make_record(seeds=there))
+
+
+def test_the_same_single_seed_is_paired() -> None:
+    assert pair(make_record(seeds=(3,)), make_record(seeds=(3,))).test == "paired by image and seed"
+
+
 def test_nothing_shared_is_two_samples_of_both() -> None:
-    found = pair(make_record(seeds=(0,)), make_record(seeds=(1,), image_prefix="other"))
+    found = pair(make_record(seeds=(0, 1)), make_record(seeds=(2, 3), image_prefix="other"))
     assert found.test == "two samples; weaker: neither images nor seeds are the same"
 
 

@@ -156,6 +156,15 @@ def test_one_seed_says_nothing_about_seeds() -> None:
     assert planned(0.01, Components(0.05, 0.0, 0.0), 500, 1).seeds is None
 
 
+def test_no_more_images_are_asked_for_than_there_are() -> None:
+    """3,954 are enough."""
+    few, all_ = (Change(0.01, 0.01, 0.0, (), images, 1, Components(0.05, 0.0, 0.0)) for images in (500, 5000))
+    needs = [to_find(few, most=most).images for most in (10_000, 3960, 3950, 500)]
+    assert needs == [4000, 3960, None, None]
+    assert to_find(all_, most=5000).images is None
+    assert to_rule_out(few, 0.02, most=1000).images is None
+
+
 def test_more_cases_and_smaller_changes_need_more() -> None:
     parts = Components(images=0.02, seeds=0.0, scatter=0.02)
     needs = [planned(effect, parts, 100, 5, cases).images for effect, cases in ((0.02, 1), (0.02, 40), (0.01, 40))]

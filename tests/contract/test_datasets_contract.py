@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import needs_data
 
+from membench.compare.power import TEST_IMAGES
 from membench.datasets import DATASETS, Dataset, Split, balanced_order, image_hashes
 from membench.errors import DataMissingError
 from membench.storage import data_root
@@ -48,6 +49,10 @@ def test_images_are_bytes_of_the_declared_shape_and_labels_count_from_zero(real:
     assert split.labels.dtype == torch.int64
     assert split.labels.shape == (len(split),)
     assert len(split) >= 1000
+
+
+def test_compare_plans_with_as_many_test_images_as_there_are(real: Real) -> None:
+    assert TEST_IMAGES.get(real.dataset.name) in (None, len(real.test))
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -19,6 +19,8 @@ from membench import ADC, Case, Conversion, cli
 from membench.compare import Comparison, Finding
 from membench.record import Record, save
 
+FILE_A, FILE_B = "a/records/memtorch/small.json", "b/records/memtorch/small.json"
+
 
 @pytest.fixture
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
@@ -96,13 +98,28 @@ def test_markdown_and_the_choice_of_an_engine(call: Any, tmp_path: Path) -> None
     assert out.count("\n| ") == 2
 
 
+def test_of_two_files_on_two_engines_one_may_be_chosen(call: Any, tmp_path: Path) -> None:
+    keep(tmp_path / "a", losing(5))
+    keep(tmp_path / "a", losing(5, engine="digital"))
+    files = FILE_A, FILE_A.replace("memtorch", "digital")
+    assert call("compare", *files)[0] == 0
+    code, out, _ = call("compare", *files, "--engine", "memtorch", "--json")
+    assert (code, read(out)) == (4, {"small": Finding.ONLY_A})
+    code, out, _ = call("compare", *files, "--engine", "digital", "--json")
+    assert (code, read(out)) == (4, {"small": Finding.ONLY_B})
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("a", "nowhere"), "'nowhere' is neither a file nor a folder"),
         (("a", "b", "--json", "--markdown"), "--markdown and --json exclude each other"),
         (("a", "b", "--case", "smal"), "Neither side has a record of smal"),
-        (("a", "b", "--engine", "digital"), "There is no record on either side"),
+        (("a", "b", "--engine", "digital"), "Neither side has a record on engine digital"),
+        (("empty", "empty"), "There is no record on either side"),
+        ((FILE_A, FILE_B, "--case", "smal"), "Neither side has a record of smal"),
+        ((FILE_A, FILE_B, "--engine", "digital"), "Neither side has a record on engine digital"),
+        ((FILE_A, FILE_B, "--case", "small", "--engine", "digital"), "Neither side has a record of small on engine digital"),
         (("a", "b", "--tolerance", "-1"), "Invalid value"),
         (("a",), "Missing argument"),
         (("empty", "empty", "--measure"), "There is nothing to measure"),
