@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from membench.errors import InputError, UnknownNameError
-from membench.registry import Registry
+from membench.registry import Registry, hold_names, yield_names
 
 
 @pytest.fixture
@@ -93,3 +93,19 @@ def test_a_broken_module_is_not_forgotten_on_the_second_question(package: Path) 
     for _ in range(2):
         with pytest.raises(ImportError, match="libbroken is missing"):
             things.get("a")
+
+
+def test_a_file_of_an_earlier_study_gives_way_and_no_other() -> None:
+    """A worker measures for one user after the other, and two may declare the same name."""
+    things: Registry[str] = Registry("thing")
+    things.add("mine", "a", "/home/a/study.py")
+    yield_names(["/home/a/study.py"])
+    things.add("mine", "b", "/home/b/study.py")
+    assert things.get("mine") == "b"
+    yield_names(["/home/b/study.py"])
+    hold_names(["/home/a/study.py"])
+    things.add("mine", "a", "/home/a/study.py")
+    assert things.get("mine") == "a"
+    with pytest.raises(InputError, match=r"two components for the thing 'mine': in /home/a/study\.py and in /home/b/study\.py"):
+        things.add("mine", "b", "/home/b/study.py")
+    hold_names(["/home/b/study.py"])

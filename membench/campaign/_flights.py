@@ -177,7 +177,7 @@ class Flights:
                 record = self._checked(flight.point, outcome["record"])
             except InputError as error:
                 return self._failed(flight, f"what came back is not its record: {error} (from {worker})", 1, worker)
-            return Landed(flight.point, record, float(outcome["seconds"]), worker)
+            return Landed(flight.point, record, float(outcome.get("seconds", 0.0)), worker)
         problem = f"{outcome.get('problem')} (on {worker})"
         if not outcome.get("elsewhere", True):
             return Landed(flight.point, problem=str(outcome["problem"]), tries=flight.failed + 1)

@@ -311,7 +311,9 @@ def test_the_step_of_a_fixed_range_is_known_beforehand(tiled: bool) -> None:
     hardware = Hardware(Geometry(4, 3), Tiling(4, 3, (2, 2) if tiled else None), ADC(bits=6), None, 3e-4)
     one = Product(hardware, torch.rand(hardware.tiling.shape), torch.tensor(-7.0), torch.tensor(0.5), None, 2**20)
     wanted = 7 * float(np.float32(3e-4) / np.float32(32))
-    assert one.largest_step(torch.rand(2, 4)) == one.largest_step(torch.zeros(2, 4)) == pytest.approx(wanted, rel=1e-7)  # float32
+    assert (
+        one.largest_step(torch.rand(2, 4)) == one.largest_step(torch.zeros(2, 4)) == pytest.approx(wanted, rel=1e-7)
+    )  # float32
 
 
 def test_a_layer_without_an_adc_has_no_range() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ from conftest import make_case
 from membench import Case, Knob, Study, Sweep, run_case
 from membench.campaign import State, Store, StoreStatus, Workers, prepare, status_of
 from membench.campaign._claims import Claims
+from membench.campaign._points import points_of, reasons
+from membench.campaign._status import ClientStatus
+from membench.campaign._store import PointError
 from membench.errors import InputError
-from membench.record import Record, load
+from membench.record import Record, load, save
 
 POINTS = 24
 
@@ -81,6 +86,64 @@ def test_a_point_that_another_client_finished_just_before_it_was_claimed_is_not_
     assert len(took) == POINTS
     assert {trouble.tries(str(tmp_path / "ledger"), f"point{number:03}") for number in range(POINTS // 2)} == {2}
     assert list((tmp_path / "late/claims").glob("[0-9a-f]*")) == []
+
+
+def test_what_another_client_had_no_worker_large_enough_for_is_tried_here(tmp_path: Path, workers: Workers) -> None:
+    """It says so at once, of one point after the other, while this one is at the first."""
+    client = ready(tmp_path, workers)
+    store = Store(tmp_path / "store")
+    points = [point for case in study(tmp_path / "ledger").points() for point in points_of(case.case)]
+
+    def told(state: State) -> None:
+        for point in points:
+            if not store.point_file(point.fingerprint).exists():
+                store.put_error(
+                    PointError(
+                        fingerprint=point.fingerprint, case=point, engine="vectorized", reason="small", tries=0, created="2026-11-25T12:00:00+00:00"
+                    )
+                )  # fmt: skip
+
+    end = client.run(told)
+    assert (end.done, dict(end.failures)) == (POINTS // 2, {})
+
+
+def test_a_study_of_which_nothing_is_missing_needs_no_workers(tmp_path: Path, workers: Workers) -> None:
+    ready(tmp_path, workers).run(lambda state: None)
+    nowhere = ready(tmp_path, Workers(scheduler="tcp://127.0.0.1:1"))
+    told: list[State] = []
+    end = nowhere.run(told.append)
+    assert told == [end]
+    assert (end.done, end.total, end.points_done, end.points) == (POINTS // 2, POINTS // 2, POINTS, POINTS)
+    assert nowhere.estimate() == (0.0, 0)
+
+
+def test_a_client_that_was_killed_here_is_not_shown_as_alive(tmp_path: Path, workers: Workers) -> None:
+    ready(tmp_path, workers).run(lambda state: None)
+    clients = tmp_path / "store/clients"
+    alive = {"client": "x", "host": "h", "process": os.getpid(), "dashboard": "", "workers": 2, "measured": 3, "rate": 1.0}
+
+    def write(name: str) -> None:
+        save(ClientStatus(**alive, seconds_left=1.0, in_flight=()), clients / f"{name}.json")
+
+    with Claims(tmp_path / "store") as claims:
+        write(claims.name)
+        assert len(status_of(tmp_path / "store").clients) == 1
+    if (child := os.fork()) == 0:
+        dying = Claims(tmp_path / "store")
+        dying.__enter__()
+        write(dying.name)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert len(list(clients.glob("*.json"))) == 1
+    assert status_of(tmp_path / "store").clients == ()
+
+
+def test_two_failures_of_the_same_words_are_told_apart() -> None:
+    one, other = make_case(), make_case(images=40)
+    found = reasons([(one, "a"), (other, "b"), (make_case(seeds=(1,)), "c")])
+    assert found == {
+        "small, seed 0": "a", f"small, seed 0 ({other.fingerprint[:8]})": "b", "small, seed 1": "c"
+    }  # fmt: skip
 
 
 def test_the_status_says_what_is_done_failed_and_in_flight(

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trouble
 from conftest import make_case
+from distributed import Client
+from distributed.comm.core import CommClosedError
 
 from membench import Case, Knob, Study, Sweep, run_case
 from membench.campaign import State, Store, Workers, _cluster, prepare
@@ -113,6 +116,80 @@ def test_workers_that_are_gone_for_good_end_the_study(tmp_path: Path, monkeypatc
     )
     with pytest.raises(EnvironmentProblemError, match="All workers of this machine are gone since 1 s"):
         campaign.run(lambda state: None)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (CommClosedError("in <TCP>: Stream is closed"), "scheduler at .* is gone"),
+        (OSError(116, "Stale file handle"), "Stale file"),
+    ],
+)
+def test_what_breaks_under_the_client_ends_it_with_a_message(
+    tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch, error: Exception, says: str
+) -> None:
+    """Not with a traceback, whichever call of Dask's or of the file system it is."""
+    (tmp_path / "ledger").mkdir()
+    campaign = prepare(
+        study(tmp_path / "ledger", "none-1"), tmp_path / "study", workers=workers, declared_in=Path(trouble.__file__)
+    )
+
+    def broken(*_: object) -> None:
+        raise error
+
+    where = "distributed.Client.nthreads" if isinstance(error, CommClosedError) else "membench.campaign._claims.Claims.release"
+    with monkeypatch.context() as patch:
+        patch.setattr(where, broken)
+        with pytest.raises(EnvironmentProblemError, match=says):
+            campaign.run(lambda state: None)
+    assert campaign.run(lambda state: None).failures == {}
+
+
+def test_a_worker_on_which_nothing_can_be_handed_out_does_not_end_the_study(
+    tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dask tells of one that has no membench, and means that all failed."""
+    register = Client.register_plugin
+
+    def told(client: Client, plugin: object) -> None:
+        register(client, plugin)  # type: ignore[arg-type]
+        raise ModuleNotFoundError("No module named 'membench'")
+
+    monkeypatch.setattr(Client, "register_plugin", told)
+    (tmp_path / "ledger").mkdir()
+    options = {"workers": workers, "declared_in": Path(trouble.__file__)}
+    end = prepare(study(tmp_path / "ledger", "none-1"), tmp_path / "study", **options).run(lambda state: None)
+    assert (end.done, end.failures) == (1, {})
+
+
+@pytest.mark.parametrize("reason", ["", "a name that is no text: \udcff", "two\nlines\x1b[0m"])
+def test_whatever_a_worker_says_of_a_point_is_kept(
+    tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    monkeypatch.setitem(TROUBLES, "says", ("say", 99))
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger/says").write_text(reason, encoding="utf-8", errors="surrogatepass")
+    declared = study(tmp_path / "ledger", "says", "none-1")
+    end = prepare(declared, tmp_path / "study", workers=workers, declared_in=Path(trouble.__file__)).run(lambda state: None)
+    (told,) = end.failures.values()
+    assert end.done == 1
+    assert told.isprintable() or "\n" in told
+    assert told
+    (point, _) = (point.case for point in declared.points())
+    error = Store(tmp_path / "study").error(point.fingerprint)
+    assert error is not None
+    assert error.reason == told
+
+
+def test_workers_of_this_machine_neither_pause_nor_spill(scheduler: str) -> None:
+    """A paused one would keep its point, and a spilled result would be read with pickle."""
+
+    def thresholds(dask_worker: Any) -> tuple[object, ...]:
+        memory = dask_worker.memory_manager
+        return memory.memory_target_fraction, memory.memory_spill_fraction, memory.memory_pause_fraction
+
+    with Workers(scheduler=scheduler).opened() as client:
+        assert set(client.run(thresholds).values()) == {(False, False, False)}
 
 
 def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import tiny  # noqa: F401 - its network
 
 from membench.effect import Array, Crossbar, Effect, Random, Stage
+from membench.errors import InputError
 
 
 def tries(ledger: str, name: str) -> int:
@@ -27,7 +28,8 @@ class Trouble(Effect):
     """Halves every conductance; before that, on a worker, the first `times` times, it does something else.
 
     Attributes:
-        what: `kill`, `hang` (in C, with Python's lock held), `hog` (memory), `raise`, or `sleep` (for `times` seconds).
+        what: `kill`, `hang` (in C, with Python's lock held), `hog` (memory), `raise`, `say` what stands in the ledger, or `sleep`
+            (for `times` seconds).
         times: how often.
         ledger: folder in which each try leaves a file.
         name: of the point.
@@ -35,7 +37,7 @@ class Trouble(Effect):
 
     kind: Literal["trouble"] = "trouble"
     stage: ClassVar[Stage] = Stage.AGEING
-    what: Literal["kill", "hang", "hog", "raise", "sleep"]
+    what: Literal["kill", "hang", "hog", "raise", "say", "sleep"]
     times: float
     ledger: str
     name: str
@@ -55,6 +57,8 @@ class Trouble(Effect):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.what == "hang":
             ctypes.PyDLL(None).sleep(10_000)
+        if self.what == "say":
+            raise InputError((Path(self.ledger) / self.name).read_text(encoding="utf-8", errors="surrogatepass"))
         if self.what == "raise":
             raise RuntimeError("a bug")
         hoard = []
