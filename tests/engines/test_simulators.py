@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -227,6 +228,30 @@ def test_reads_are_noisy_anew_and_the_same_again() -> None:
     assert not torch.equal(first, second)
     assert torch.equal(first, other.infer(images()))
     assert torch.equal(second, other.infer(images()))
+
+
+def test_crosssim_reads_a_few_vectors_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It copies a tile for each vector: 1,024 of them at once would take 50 MB here."""
+    monkeypatch.setattr(f"membench.engines.{usable('crosssim')}._NOISE_BYTES", 2**20)
+    converted, _ = made("crosssim", UNTILED, (ReadNoise(sigma=0.01),), one_layer(64, 32), torch.randn(5, 64))
+    layer: Any = layer_at(converted.network, "0")
+    voltages = torch.randn(1024, 64)
+    tracemalloc.start()
+    try:
+        read = layer.read(voltages)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10e6
+    assert apart(read, voltages @ layer.matrix().float()) < 0.05
+
+
+def test_the_read_noise_that_crosssim_takes_is_seldom_cut() -> None:
+    """A read of N(G, 0.25 G) is below 0 S at 4 standard deviations."""
+    engine, seldom = ENGINES.get("crosssim"), 1 / stats.norm.sf(1 / 0.25)
+    engine.plan(network(), TILED, (ReadNoise(sigma=0.25),), images())
+    with pytest.raises(UnsupportedError, match=f"more than one read of a device in {seldom:,.0f} would be below 0 S"):
+        engine.plan(network(), TILED, (ReadNoise(sigma=0.2501),), images())
 
 
 @pytest.mark.parametrize("shape", [(9, 6), (6, 9), (16, 16)])
