@@ -189,11 +189,7 @@ class MemristiveLayer(nn.Module):
         """Fix the ADC's range so that a proportion `overflow_rate` of the currents that these inputs cause lie beyond it."""
         with torch.no_grad(), full_precision(x.device):
             product = self._product_of(self.gain.new_tensor(1.0), self.offset.new_tensor(0.0), None)
-            voltages = self._voltages(x)
-            largest = [part.abs().flatten() for part in product.currents(voltages)]
-        every = torch.cat(largest)
-        beyond = min(int(overflow_rate * len(every)), len(every) - 1)
-        self.full_scale = self.gain.new_tensor(float(every.topk(beyond + 1).values[-1]))
+            self.full_scale = self.gain.new_tensor(product.range_of(self._voltages(x), overflow_rate))
 
     def read(self, voltages: Tensor, times: int, first: int) -> tuple[Tensor, Tensor]:
         """Read the crossbars by themselves, without DAC, ADC and gain.

@@ -325,6 +325,19 @@ class Product:
         for channels, kernel in self._tile_rows:
             yield self._geometry.multiply(voltages[:, channels], kernel, None, padded=True)
 
+    def range_of(self, x: Tensor, overflow_rate: float) -> float:
+        """The range of an ADC, in amperes: a proportion `overflow_rate` of the currents that these inputs cause lie beyond it.
+
+        Bit lines that only pad a tile are not read, and so not counted.
+
+        Args:
+            x: the inputs.
+            overflow_rate: 0 to 1.
+        """
+        every = torch.cat([part[:, : self._tiling.columns].abs().flatten() for part in self.currents(x)])
+        beyond = min(int(overflow_rate * len(every)), len(every) - 1)
+        return float(every.topk(beyond + 1).values[-1])
+
     def largest_step(self, x: Tensor) -> float:
         """The largest step that an ADC takes for these inputs, times the gain: what one code is worth in the output. 0 without.
 

@@ -186,9 +186,7 @@ class SimulatedLayer(nn.Module):
         one, difference = self.weight.new_tensor(1.0), self.difference().to(self.weight)
         product = Product(hardware, difference, one, torch.zeros_like(one), None, chunk_limit())
         with torch.no_grad():
-            every = torch.cat([part.abs().flatten() for part in product.currents(self._voltages(x))])
-        beyond = min(int(adc.overflow_rate * len(every)), len(every) - 1)
-        self.full_scale = float(every.topk(beyond + 1).values[-1])
+            self.full_scale = product.range_of(self._voltages(x), adc.overflow_rate)
         self.set_range(self.full_scale)
 
     def _voltages(self, x: Tensor) -> Tensor:
