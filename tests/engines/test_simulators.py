@@ -44,7 +44,7 @@ from membench import (
 from membench.arrays import MemristiveLayer
 from membench.effect import Effect
 from membench.engines import ENGINES, layer_at, observed
-from membench.errors import EnvironmentProblemError, UnsupportedError
+from membench.errors import EnvironmentProblemError, MeasurementError, UnsupportedError
 
 __all__ = ["converting", "simulator"]
 
@@ -152,6 +152,19 @@ def test_what_pads_a_tile_is_not_counted_in_its_range(engine: str, after: str) -
     currents = x.double().numpy() @ (positive - negative)
     full_scale = float(layer_at(converted.network, "0").full_scale)  # type: ignore[arg-type]
     assert (np.abs(currents) > 1.0001 * full_scale).mean() == pytest.approx(0.05, abs=0.001)
+
+
+@pytest.mark.parametrize("engine", ["vectorized", *CONVERTING])
+@pytest.mark.parametrize("overflow_rate", [0.0, 0.25])
+def test_a_range_of_0_amperes_is_refused(engine: str, overflow_rate: float) -> None:
+    """Inputs below half a level of the DAC cause no current; or so few do that all of them may lie beyond."""
+    conversion = CONVERTERS.replace(dac=DAC(bits=2), adc=ADC(bits=8, range="calibrated", overflow_rate=overflow_rate))
+    x = torch.full((10, 1), 0.9)
+    if overflow_rate:
+        x[:2] = 2.0
+    told = rf"layer '0' .* range would be 0 A: {8 if overflow_rate else 10} of the 10 currents"
+    with pytest.raises(MeasurementError, match=told):
+        made(usable(engine), conversion, (), one_layer(1, 1), x)
 
 
 CONDUCTANCES: dict[str, tuple[Effect, ...]] = {
