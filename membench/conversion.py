@@ -63,7 +63,7 @@ def fabricate(
         calibration: images that fix the range of ADCs, where the conversion has one that is calibrated; as the network takes them.
 
     Raises:
-        MeasurementError: when an effect did not act, or a layer was not converted.
+        MeasurementError: when an effect did not act, a layer was not converted, or an ADC's range would be calibrated to 0 A.
     """
     fabrication = tuple(effect for effect in effects if effect.stage is Stage.FABRICATION)
     with clock("convert"):
@@ -146,6 +146,7 @@ def convert(
     Raises:
         UnsupportedError: names every layer or effect that cannot be converted, and why.
         EffectDidNothingError: when a non-ideality changed nothing.
+        MeasurementError: when the sample causes no current that an ADC could be calibrated on.
     """
     chosen = _profile(profile)
     executor = ENGINES.get(engine)

@@ -127,8 +127,9 @@ def test_progress_tells_each_stage() -> None:
     assert ("seed 0: infer", 40, 40) in seen
 
 
-def test_the_digital_engine_loses_nothing(case: Case) -> None:
-    record = run_case(case.replace(conversion=case.conversion.replace(adc=ADC(bits=2))), "digital")
+@pytest.mark.parametrize("range_", ["vector", "calibrated"])
+def test_the_digital_engine_loses_nothing(case: Case, range_: str) -> None:
+    record = run_case(case.replace(conversion=case.conversion.replace(adc=ADC(bits=2, range=range_))), "digital")
     assert record.measured.logit_error == 0
     assert record.measured.layers == ()
 

@@ -276,6 +276,16 @@ def test_an_engine_that_cannot_express_the_case_stands_there_with_the_field(monk
     assert len(found.pairs) == 1
 
 
+def test_the_digital_network_may_be_one_of_them() -> None:
+    """It has no ADC to calibrate."""
+    found = versus(small(seeds=(0,)), ["digital", "vectorized"])
+    digital, vectorized = (contender.measured for contender in found.contenders)
+    assert digital is not None
+    assert vectorized is not None
+    assert digital.logit_error == 0 < vectorized.logit_error
+    assert all(layer.arriving == 0 for layer in digital.layers)
+
+
 def test_two_engines_at_least_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"needs two engines(.|\n)*memtorch: The engine memtorch cannot express adc.range"):
         versus(small(), ["vectorized", "memtorch"])

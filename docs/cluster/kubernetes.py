@@ -17,7 +17,13 @@ def spec():
         image=IMAGE,
         n_workers=PODS,
         resources={"requests": {"cpu": "1", "memory": f"{MEMORY}Gi"}, "limits": {"cpu": "1", "memory": f"{MEMORY}Gi"}},
-        env={"MEMBENCH_DATA": "/data", "MEMBENCH_CACHE": "/tmp/membench"},
+        env={
+            "MEMBENCH_DATA": "/data",
+            "MEMBENCH_CACHE": "/tmp/membench",
+            # Points are packed by memory: a worker must neither pause with a point that waits for it, nor write results to disk.
+            **{f"DASK_DISTRIBUTED__WORKER__MEMORY__{name}": "False" for name in ("TARGET", "SPILL", "PAUSE")},
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "2",  # three tries
+        },
         worker_command=f"dask worker --nthreads 1 --memory-limit {MEMORY}GiB --resources memory={0.9 * MEMORY * 2**30:.0f}",
     )
 

@@ -13,6 +13,8 @@ SETUP = [
     "source /home/me/venv/bin/activate",  # the same membench as here
     "export MEMBENCH_DATA=/project/data",  # readable on every node
     "export MEMBENCH_CACHE=${TMPDIR:-/tmp}/membench",  # weights that are sent lie here, once a node
+    # Points are packed by memory: a worker must neither pause with a point that waits for it, nor write results to disk.
+    *(f"export DASK_DISTRIBUTED__WORKER__MEMORY__{name}=False" for name in ("TARGET", "SPILL", "PAUSE")),
 ]
 
 

@@ -190,15 +190,15 @@ class MemristiveLayer(nn.Module):
         else:
             self.variance = self.variance + added
 
-    def calibrate(self, x: Tensor, overflow_rate: float) -> None:
-        """Fix the ADC's range so that a proportion `overflow_rate` of the currents that these inputs cause lie beyond it."""
+    def calibrate(self, x: Tensor, overflow_rate: float, name: str) -> None:
+        """Fix the ADC's range so that a proportion `overflow_rate` of the currents that these inputs cause lie beyond it.
+
+        Raises:
+            MeasurementError: the range would be 0 A; the message has the layer's name.
+        """
         with torch.no_grad(), full_precision(x.device):
             product = self._product_of(self.gain.new_tensor(1.0), self.offset.new_tensor(0.0), None)
-            voltages = self._voltages(x)
-            largest = [part.abs().flatten() for part in product.currents(voltages)]
-        every = torch.cat(largest)
-        beyond = min(int(overflow_rate * len(every)), len(every) - 1)
-        self.full_scale = self.gain.new_tensor(float(every.topk(beyond + 1).values[-1]))
+            self.full_scale = self.gain.new_tensor(product.range_of(self._voltages(x), overflow_rate, name))
 
     def read(self, voltages: Tensor, times: int, first: int) -> tuple[Tensor, Tensor]:
         """Read the crossbars by themselves, without DAC, ADC and gain.

@@ -23,6 +23,7 @@ from membench.arrays.kernel import Kernel, LayerShape, kernel_in_use, signed
 from membench.arrays.philox import normals
 from membench.arrays.tiles import Tiling, Weights, weights_of
 from membench.case import ADC
+from membench.errors import MeasurementError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -324,6 +325,30 @@ class Product:
         voltages = scaled(self._geometry.pad(x), self._hardware.limit, largest(x) if self._one_scale else None)
         for channels, kernel in self._tile_rows:
             yield self._geometry.multiply(voltages[:, channels], kernel, None, padded=True)
+
+    def range_of(self, x: Tensor, overflow_rate: float, layer: str) -> float:
+        """The range of an ADC, in amperes: a proportion `overflow_rate` of the currents that these inputs cause lie beyond it.
+
+        Bit lines that only pad a tile are not read, and so not counted.
+
+        Args:
+            x: the inputs.
+            overflow_rate: 0 to 1.
+            layer: its name, for the message.
+
+        Raises:
+            MeasurementError: the range would be 0 A.
+        """
+        every = torch.cat([part[:, : self._tiling.columns].abs().flatten() for part in self.currents(x)])
+        beyond = min(int(overflow_rate * len(every)), len(every) - 1)
+        found = float(every.topk(beyond + 1).values[-1])
+        if found == 0:
+            raise MeasurementError(
+                f"The ADC of the layer {layer!r} cannot be calibrated, its range would be 0 A: {int((every == 0).sum())} of the "
+                f"{len(every)} currents that the calibration images cause are 0 A. Calibrate on other images or more of them, give the "
+                "DAC more bits or a smaller max_input_voltage, lower overflow_rate, or give the ADC's range in amperes."
+            )
+        return found
 
     def steps(self, x: Tensor) -> Tensor:
         """The largest step that an ADC takes for each image, times the gain: what one code is worth in the output, shape (n,). 0 without.

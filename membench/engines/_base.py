@@ -61,6 +61,9 @@ class Converted(ABC):
         Args:
             inputs: of each layer, as the digital network gives them for the calibration images.
             adc: whose range is `calibrated`.
+
+        Raises:
+            MeasurementError: a layer's range would be 0 A.
         """
         raise UnsupportedError("This engine has no ADC of a fixed range.")
 

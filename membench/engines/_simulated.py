@@ -180,15 +180,17 @@ class SimulatedLayer(nn.Module):
     def _matrix(self, tiles: Tensor) -> Tensor:
         return self.tiling.joined(tiles)[:, : self.tiling.columns]
 
-    def calibrate(self, x: Tensor, adc: ADC) -> None:
-        """Fix the ADC's range as the engine vectorized does: a proportion `overflow_rate` of the currents lie beyond it."""
+    def calibrate(self, x: Tensor, adc: ADC, name: str) -> None:
+        """Fix the ADC's range as the engine vectorized does: a proportion `overflow_rate` of the currents lie beyond it.
+
+        Raises:
+            MeasurementError: the range would be 0 A; the message has the layer's name.
+        """
         hardware = Hardware(self.geometry, self.tiling, adc, None)
         one, difference = self.weight.new_tensor(1.0), self.difference().to(self.weight)
         product = Product(hardware, difference, one, torch.zeros_like(one), None, chunk_limit())
         with torch.no_grad():
-            every = torch.cat([part.abs().flatten() for part in product.currents(self._voltages(x))])
-        beyond = min(int(adc.overflow_rate * len(every)), len(every) - 1)
-        self.full_scale = float(every.topk(beyond + 1).values[-1])
+            self.full_scale = product.range_of(self._voltages(x), adc.overflow_rate, name)
         self.set_range(self.full_scale)
 
     def _voltages(self, x: Tensor) -> Tensor:
@@ -279,7 +281,7 @@ class SimulatedNetwork(Converted):
 
     def calibrate(self, inputs: Mapping[str, Tensor], adc: ADC) -> None:
         for name, (_, layer) in self._converted.items():
-            layer.calibrate(inputs[name], adc)
+            layer.calibrate(inputs[name], adc, name)
 
     def tune(self, tuning: Tuning, seed: int) -> None:
         for name, (_, layer) in self._converted.items():

@@ -34,7 +34,7 @@ from membench.nonidealities import LineResistance, ReadNoise
 from membench.runtime import derive_seed, isolated
 
 _INSTALL = "git clone https://github.com/sandialabs/cross-sim && pip install --no-deps ./cross-sim"
-_NOISE_BYTES = 128 * 2**20  # CrossSim copies a tile for each vector that it reads with noise
+_NOISE_BYTES = 128 * 2**20  # of the copy of a tile that CrossSim makes for each vector it reads with noise; it then holds three
 _CLOSE_ENOUGH = 1e-10  # of the input voltage, where the solver of its lines stops
 
 
@@ -143,11 +143,14 @@ class CrossSimLayer(SimulatedLayer):
         if self._noise_seed is None:
             return self._product(voltages)
         windows = math.prod(self.geometry.out(voltages.shape[2:])) if self.geometry.dimensions else 1
-        rows, columns = self.conversion.tile_shape or (self.tiling.rows, self.tiling.columns)
-        each = max(1, _NOISE_BYTES // (8 * rows * columns * windows))
         with isolated(derive_seed(self._noise_seed, self._reads)):
             self._reads += len(voltages)
-            return torch.cat([self._product(part) for part in torch.split(voltages, each)])
+            return torch.cat([self._product(part) for part in torch.split(voltages, self._at_once(windows))])
+
+    def _at_once(self, windows: int = 1) -> int:
+        """How many images of so many vectors each may be read with noise at once."""
+        rows, columns = self.conversion.tile_shape or (self.tiling.rows, self.tiling.columns)
+        return max(1, _NOISE_BYTES // (8 * rows * columns * windows))
 
     def _product(self, voltages: Tensor) -> Tensor:
         out: Tensor = self.analog(voltages.contiguous())
@@ -184,7 +187,7 @@ class CrossSimLayer(SimulatedLayer):
     def read(self, voltages: Tensor) -> Tensor:
         core = self.analog.core.core
         with self._without_converters(), isolated(derive_seed(self._noise_seed or 0, "readings")):
-            read = core.matmul(voltages.float().numpy().T).T
+            read = np.hstack([core.matmul(part.numpy().T) for part in torch.split(voltages.float(), self._at_once())]).T
         return torch.from_numpy(np.ascontiguousarray(read)) * self._amperes
 
     @contextmanager
@@ -241,7 +244,9 @@ def _with_lines(bar: Crossbar, line_resistance: float) -> Array:
 
 
 def _one_sided(value: float) -> str | None:
-    return None if value <= 0.25 else "above 0.25 a device in two hundred thousand would be read below 0 S, where CrossSim cuts"
+    if value <= 0.25:
+        return None
+    return "above 0.25 more than one read of a device in 31,574 would be below 0 S, where CrossSim cuts"
 
 
 class CrossSimEngine(SimulatorEngine):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from membench.case import Conversion, Tuning
+from membench.case import ADC, Conversion, Tuning
 from membench.effect import Crossbar, Effect
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
 from membench.engines._layers import Plan, examine
@@ -32,6 +32,9 @@ class DigitalNetwork(Converted):
 
     def apply(self, effect: Effect, seed: int) -> None:
         _no_devices(effect)
+
+    def calibrate(self, inputs: Mapping[str, Tensor], adc: ADC) -> None:
+        """Nothing to calibrate."""
 
     def tune(self, tuning: Tuning, seed: int) -> None:
         """Nothing to fit."""

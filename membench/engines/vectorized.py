@@ -115,7 +115,7 @@ class VectorizedNetwork(Converted):
     @torch.no_grad()
     def calibrate(self, inputs: Mapping[str, Tensor], adc: ADC) -> None:
         for name, (_, layer) in self._converted.items():
-            layer.calibrate(inputs[name].to(layer.conductance), adc.overflow_rate)
+            layer.calibrate(inputs[name].to(layer.conductance), adc.overflow_rate, name)
 
     @torch.inference_mode(False)
     @torch.no_grad()

@@ -97,11 +97,8 @@ def test_what_another_client_had_no_worker_large_enough_for_is_tried_here(tmp_pa
     def told(state: State) -> None:
         for point in points:
             if not store.point_file(point.fingerprint).exists():
-                store.put_error(
-                    PointError(
-                        fingerprint=point.fingerprint, case=point, engine="vectorized", reason="small", tries=0, created="2026-11-25T12:00:00+00:00"
-                    )
-                )  # fmt: skip
+                said = {"reason": "small", "tries": 0, "created": "2026-11-25T12:00:00+00:00"}
+                store.put_error(PointError(fingerprint=point.fingerprint, case=point, engine="vectorized", **said))
 
     end = client.run(told)
     assert (end.done, dict(end.failures)) == (POINTS // 2, {})

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
-from simulators import CONVERTERS, SIMULATORS, TILED, apart, changed, converting, images, made, network, simulator, usable
+from simulators import (
+    CONVERTERS,
+    CONVERTING,
+    SIMULATORS,
+    TILED,
+    apart,
+    changed,
+    converting,
+    images,
+    made,
+    network,
+    simulator,
+    usable,
+)
 from torch import Tensor, nn
 
 from membench import (
@@ -30,7 +44,7 @@ from membench import (
 from membench.arrays import MemristiveLayer
 from membench.effect import Effect
 from membench.engines import ENGINES, layer_at, observed
-from membench.errors import EnvironmentProblemError, UnsupportedError
+from membench.errors import EnvironmentProblemError, MeasurementError, UnsupportedError
 
 __all__ = ["converting", "simulator"]
 
@@ -76,23 +90,28 @@ def by_hand(layer: MemristiveLayer, x: Tensor, lowest: int) -> Tensor:
     return total * scale * float(layer.gain) + shift
 
 
+SPREAD = Variability(r_on_sigma=1.4e3, r_off_sigma=5e6)  # with it, bit lines that only pad a tile carry some current
+OVERFLOW = {"adc": ADC(bits=8, range="calibrated", overflow_rate=0.05)}
+
+
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "effects"),
     [
-        {},
-        {"dac": None, "scaling": InputScaling(), "max_input_voltage": None},
-        {"adc": ADC(bits=4, range=2e-4)},
-        {"adc": ADC(bits=8, range="calibrated", overflow_rate=0.05)},
-        {"adc": None},
-        {"tile_shape": None},
-        {"scaling": InputScaling(undone=True, per="batch"), "max_input_voltage": 0.7},
+        ({}, ()),
+        ({"dac": None, "scaling": InputScaling(), "max_input_voltage": None}, ()),
+        ({"adc": ADC(bits=4, range=2e-4)}, ()),
+        (OVERFLOW, ()),
+        ({**OVERFLOW, "tuning": Tuning(after="effects")}, (SPREAD,)),
+        ({"adc": None}, ()),
+        ({"tile_shape": None}, ()),
+        ({"scaling": InputScaling(undone=True, per="batch"), "max_input_voltage": 0.7}, ()),
     ],
-    ids=["converters", "no DAC", "4 bits in amperes", "overflow", "no ADC", "no tiles", "per batch"],
+    ids=["converters", "no DAC", "4 bits in amperes", "overflow", "overflow, spread", "no ADC", "no tiles", "per batch"],
 )
-def test_converters_agree_within_a_step(converting: str, fields: dict[str, Any]) -> None:
+def test_converters_agree_within_a_step(converting: str, fields: dict[str, Any], effects: tuple[Effect, ...]) -> None:
     """With equal weights and a fixed range, layer by layer on the same inputs; aihwkit lacks the lowest code."""
     conversion = CONVERTERS.replace(**fields)
-    one, other = (made(name, conversion)[0] for name in ("vectorized", converting))
+    one, other = (made(name, conversion, effects)[0] for name in ("vectorized", converting))
     names = [layer.name for layer in one.layers]
     lowest = -(2 ** ((conversion.adc.bits if conversion.adc else 1) - 1))
     with observed({name: layer_at(one.network, name) for name in names}) as seen:
@@ -122,9 +141,35 @@ def test_a_range_is_calibrated_alike(converting: str) -> None:
         assert theirs.full_scale == pytest.approx(float(mine.full_scale), rel=1e-5)
 
 
+@pytest.mark.parametrize("after", ["conversion", "effects"])
+@pytest.mark.parametrize("engine", ["vectorized", *CONVERTING])
+def test_what_pads_a_tile_is_not_counted_in_its_range(engine: str, after: str) -> None:
+    """However often it is calibrated, 5 % of the currents that are read lie beyond; on a tile of 64 bit lines for 10 columns."""
+    x = torch.randn(200, 45, generator=torch.Generator().manual_seed(2))
+    conversion = Conversion(device=STUDY_DEVICE, tile_shape=(64, 64), **OVERFLOW, tuning=Tuning(after=after))
+    converted = made(usable(engine), conversion, (SPREAD,), one_layer(45, 10), x)[0]
+    positive, negative = (bar.conductance[0, :45, :10] for bar in converted.crossbars())
+    currents = x.double().numpy() @ (positive - negative)
+    full_scale = float(layer_at(converted.network, "0").full_scale)  # type: ignore[arg-type]
+    assert (np.abs(currents) > 1.0001 * full_scale).mean() == pytest.approx(0.05, abs=0.001)
+
+
+@pytest.mark.parametrize("engine", ["vectorized", *CONVERTING])
+@pytest.mark.parametrize("overflow_rate", [0.0, 0.25])
+def test_a_range_of_0_amperes_is_refused(engine: str, overflow_rate: float) -> None:
+    """Inputs below half a level of the DAC cause no current; or so few do that all of them may lie beyond."""
+    conversion = CONVERTERS.replace(dac=DAC(bits=2), adc=ADC(bits=8, range="calibrated", overflow_rate=overflow_rate))
+    x = torch.full((10, 1), 0.9)
+    if overflow_rate:
+        x[:2] = 2.0
+    told = rf"layer '0' .* range would be 0 A: {8 if overflow_rate else 10} of the 10 currents"
+    with pytest.raises(MeasurementError, match=told):
+        made(usable(engine), conversion, (), one_layer(1, 1), x)
+
+
 CONDUCTANCES: dict[str, tuple[Effect, ...]] = {
     "nothing": (),
-    "variability": (Variability(r_on_sigma=1.4e3, r_off_sigma=5e6),),
+    "variability": (SPREAD,),
     "states": (FiniteConductanceStates(states=8),),
     "error": (ProgrammingError(sigma=0.05),),
     "faults": (DeviceFaults(lrs_proportion=0.05, hrs_proportion=0.1),),
@@ -227,6 +272,30 @@ def test_reads_are_noisy_anew_and_the_same_again() -> None:
     assert not torch.equal(first, second)
     assert torch.equal(first, other.infer(images()))
     assert torch.equal(second, other.infer(images()))
+
+
+def test_crosssim_reads_a_few_vectors_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It copies a tile for each vector: 1,024 of them at once would take 50 MB here."""
+    monkeypatch.setattr(f"membench.engines.{usable('crosssim')}._NOISE_BYTES", 2**20)
+    converted, _ = made("crosssim", UNTILED, (ReadNoise(sigma=0.01),), one_layer(64, 32), torch.randn(5, 64))
+    layer: Any = layer_at(converted.network, "0")
+    voltages = torch.randn(1024, 64)
+    tracemalloc.start()
+    try:
+        read = layer.read(voltages)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10e6
+    assert apart(read, voltages @ layer.matrix().float()) < 0.05
+
+
+def test_the_read_noise_that_crosssim_takes_is_seldom_cut() -> None:
+    """A read of N(G, 0.25 G) is below 0 S at 4 standard deviations."""
+    engine, seldom = ENGINES.get("crosssim"), 1 / stats.norm.sf(1 / 0.25)
+    engine.plan(network(), TILED, (ReadNoise(sigma=0.25),), images())
+    with pytest.raises(UnsupportedError, match=f"more than one read of a device in {seldom:,.0f} would be below 0 S"):
+        engine.plan(network(), TILED, (ReadNoise(sigma=0.2501),), images())
 
 
 @pytest.mark.parametrize("shape", [(9, 6), (6, 9), (16, 16)])
