@@ -16,6 +16,7 @@ from membench import Case, Knob, Study, Sweep, run_case
 from membench.campaign import State, Store, StoreStatus, Workers, prepare, status_of
 from membench.campaign._claims import Claims
 from membench.campaign._points import points_of, reasons
+from membench.campaign._run import _Loop
 from membench.campaign._status import ClientStatus
 from membench.campaign._store import PointError
 from membench.errors import InputError
@@ -102,6 +103,18 @@ def test_what_another_client_had_no_worker_large_enough_for_is_tried_here(tmp_pa
 
     end = client.run(told)
     assert (end.done, dict(end.failures)) == (POINTS // 2, {})
+
+
+def test_points_are_kept_in_memory_until_their_case_is_joined_and_no_longer(
+    tmp_path: Path, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loops: list[_Loop] = []
+    begin = _Loop.__post_init__
+    monkeypatch.setattr(_Loop, "__post_init__", lambda loop: (loops.append(loop), begin(loop)))
+    most = [0]
+    ready(tmp_path, workers).run(lambda state: most.append(len(loops[0].found)))
+    assert loops[0].found == {}
+    assert max(most) < POINTS / 2
 
 
 def test_a_study_of_which_nothing_is_missing_needs_no_workers(tmp_path: Path, workers: Workers) -> None:
