@@ -153,7 +153,7 @@ def _quiet(local: bool) -> Iterator[None]:
         # worker is not there just then, because it has died again or is slow to start; after that, nobody would bring it back.
         settings["distributed.deploy.lost-worker-timeout"] = "7 days"
         # Points are packed by memory, and a nanny ends a worker at 95 %. A worker that pauses at 80 % would keep the point that waits for
-        # it, and one that spills at 70 % would write what it measured to disk, and load it with pickle.
+        # it, and one that spills at 70 % would write what it measured to disk, and run what it reads back.
         for threshold in ("target", "spill", "pause"):
             settings[f"distributed.worker.memory.{threshold}"] = False
     loggers = [logging.getLogger(name) for name in ("distributed", "tornado", "bokeh", "asyncio")]
