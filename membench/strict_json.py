@@ -98,16 +98,19 @@ def _text(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def first_difference(given: Any, written: Any, path: str = "") -> str:
+def first_difference(given: Any, written: Any) -> str:
     """The first field of a file that is not as it would be written; empty where there is none.
 
     Args:
         given: what the file holds.
         written: what was read from it, as it would be written.
-        path: of both.
     """
-    if not path and json.dumps(given, sort_keys=True) == json.dumps(written, sort_keys=True):
+    if json.dumps(given, sort_keys=True) == json.dumps(written, sort_keys=True):
         return ""  # as nearly always, and much faster than by field
+    return _by_field(given, written, "")
+
+
+def _by_field(given: Any, written: Any, path: str) -> str:
     if isinstance(given, dict) and isinstance(written, dict):
         if lost := [name for name in written if name not in given]:
             return f"{_below(path, lost[0])}: Field required"
@@ -119,7 +122,7 @@ def first_difference(given: Any, written: Any, path: str = "") -> str:
     else:
         same = given == written and isinstance(given, bool) == isinstance(written, bool)
         return "" if same else f"{path}: {quoted(given)} is written as {quoted(written)}"
-    found = (first_difference(one, other, _below(path, name)) for name, one, other in parts)
+    found = (_by_field(one, other, _below(path, name)) for name, one, other in parts)
     return next(filter(None, found), "")
 
 
