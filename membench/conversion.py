@@ -9,14 +9,16 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from tabulate import tabulate
 from torch import Tensor, nn
 
+from membench.arrays import MemristiveLayer
 from membench.case import DEFAULT_ENGINE, Conversion
 from membench.effect import Effect, Effects, Proof, ReadEffect, Stage
-from membench.engines import ENGINES, Converted, Engine, Plan, evaluated, observed
+from membench.engines import ENGINES, Call, Converted, Engine, FirstCall, Plan, check_converted, evaluated, observed
 from membench.errors import InputError
 from membench.profiles import Profile, profile
 from membench.record import LayerInfo
@@ -47,7 +49,7 @@ def fabricate(
     seed: int,
     progress: Progress,
     clock: Clock,
-    calibration: Tensor | None = None,
+    calibration: Any = None,
 ) -> tuple[Converted, list[Proof]]:
     """A converted copy of `model` with its non-idealities, and the proof of each.
 
@@ -60,14 +62,17 @@ def fabricate(
         seed: all randomness is derived from it, axis by axis.
         progress: called with (what is being done, done, in all).
         clock: is told how long "convert", "tune" and "effects" took.
-        calibration: images that fix the range of ADCs, where the conversion has one that is calibrated; as the network takes them.
+        calibration: a batch, as the network takes it, that fixes the range of ADCs, where the conversion has one that is calibrated.
 
     Raises:
-        MeasurementError: when an effect did not act, a layer was not converted, or an ADC's range would be calibrated to 0 A.
+        MeasurementError: when an effect did not act, the converted network does not execute what was converted, or an ADC's range
+            would be calibrated to 0 A.
     """
     fabrication = tuple(effect for effect in effects if effect.stage is Stage.FABRICATION)
     with clock("convert"):
         converted = engine.convert(model, conversion, plan, fabrication, derive_seed(seed, "devices"), progress)
+        if plan.calls:
+            _check(converted, plan)
     tuning, adc = conversion.tuning, conversion.adc
     moments = {"conversion", tuning.after if tuning is not None else "conversion"}
 
@@ -96,16 +101,24 @@ def fabricate(
     return converted, proofs
 
 
-def _inputs(model: nn.Module, plan: Plan, images: Tensor | None) -> dict[str, Tensor]:
-    """What each planned layer gets in the digital network."""
-    if images is None:
+def _check(converted: Converted, plan: Plan) -> None:
+    """See that the sample is computed by the converted layers. It leaves no trace in the noise of later reads."""
+    reads = {layer: layer.reads for layer in converted.network.modules() if isinstance(layer, MemristiveLayer)}
+    check_converted(converted.network, plan)
+    for layer, before in reads.items():
+        layer.reads = before
+
+
+def _inputs(model: nn.Module, plan: Plan, batch: Any) -> dict[str, list[Tensor]]:
+    """What each planned layer gets in the digital network, call by call."""
+    if batch is None:
         raise InputError(
             "The ADC's range is calibrated, so a batch of images is needed that it is calibrated on: give a `sample`."
         )
     modules = {layer.name: layer.module for layer in plan.layers}
     with observed(modules) as seen, torch.inference_mode(), evaluated(model):
-        model(images)
-    return {name: torch.cat([x for x, _ in calls]) for name, calls in seen.items()}
+        Call.of(batch)(model)
+    return {name: [x for x, _ in calls] for name, calls in seen.items()}
 
 
 def _axes(effects: Effects) -> Iterator[tuple[tuple[str, str, int], Effect]]:
@@ -122,7 +135,7 @@ def convert(
     profile: str | Profile | Conversion,
     *,
     seed: int = 0,
-    sample: Tensor | None = None,
+    sample: Any = None,
     engine: str = DEFAULT_ENGINE,
     verbose: bool = True,
 ) -> nn.Module:
@@ -138,13 +151,15 @@ def convert(
         model: of Linear, Conv1d, Conv2d and Conv3d layers with float32 weights, and any layers without weights; it stays as it is.
         profile: a profile, its name, or a conversion without non-idealities.
         seed: of devices, tuning and effects.
-        sample: a batch as the network takes it, to see beforehand that each layer is passed, and in which shape, and to calibrate
-            the range of an ADC that asks for it.
+        sample: a batch as the network takes it (a tensor, a tuple of arguments, or a dict of named ones), to see beforehand that
+            every product runs in a layer that is converted, and to calibrate the range of an ADC that asks for it. Without one,
+            the first batch that goes through the copy is looked at.
         engine: that executes the layers.
         verbose: whether to print which layers were converted, and to how many tiles.
 
     Raises:
         UnsupportedError: names every layer or effect that cannot be converted, and why.
+        NotConvertedError: when the copy computes a product outside of its converted layers; without a sample, at its first batch.
         EffectDidNothingError: when a non-ideality changed nothing.
         MeasurementError: when the sample causes no current that an ADC could be calibrated on.
     """
@@ -155,6 +170,8 @@ def convert(
     converted, proofs = fabricate(
         executor, model, plan, chosen.conversion, chosen.nonidealities, seed, lambda what, done, total: None, Clock(), sample
     )
+    if sample is None:
+        FirstCall.watch(converted.network, plan)
     if verbose:
         print(_told(converted.layers, plan.digital, proofs))
     return converted.network

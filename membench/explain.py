@@ -16,7 +16,7 @@ from membench.arrays import MemristiveLayer
 from membench.case import DEFAULT_ENGINE, Case
 from membench.conversion import Clock, fabricate
 from membench.datasets import DATASETS, balanced_order
-from membench.engines import ENGINES, layer_at, observed
+from membench.engines import ENGINES, Batches, layer_at, observed
 from membench.errors import InputError
 from membench.explanation import Explanation, LayerBlame, Step, culprit, ladder, measured_on, most_valuable
 from membench.models import NETWORKS, obtain
@@ -79,7 +79,12 @@ def explain(
     layers: tuple[LayerBlame, ...] = ()
     note = f"The engine {engine} does not tell what its layers do; the engine {DEFAULT_ENGINE} does."
     if engine == DEFAULT_ENGINE:
-        layers, note = _layers(few, record.measured, run), ""
+        layers = _layers(few, record.measured, run)
+        note = (
+            ""
+            if layers
+            else "Which layers the network calls depends on its input, so that they cannot be compared call by call."
+        )
     return Explanation(
         case=case.name,
         fingerprint=case.fingerprint,
@@ -189,8 +194,13 @@ def decibel(signal: float, noise: float) -> float:
 
 
 def _layers(case: Case, whole: Measured, run: _Run) -> tuple[LayerBlame, ...]:
-    """What each layer of the whole case does; `whole` was measured on the case's images, and on its seeds among others."""
+    """What each layer of the whole case does; `whole` was measured on the case's images, and on its seeds among others.
+
+    Nothing where which layers are called depends on the input.
+    """
     signals = _signals(case, run)
+    if signals is None:
+        return ()
     right = whole.correct(case.seeds, case.images)
     blames = []
     for layer in whole.layers:
@@ -217,16 +227,18 @@ def _layers(case: Case, whole: Measured, run: _Run) -> tuple[LayerBlame, ...]:
     return tuple(blames)
 
 
-def _signals(case: Case, run: _Run) -> dict[str, _Signal]:
-    """The signals of each layer on the first images of a case, with all of its seeds."""
+def _signals(case: Case, run: _Run) -> dict[str, _Signal] | None:
+    """The signals of each layer on the first images of a case, with all of its seeds; None where calls cannot be compared."""
     dataset, engine, place = DATASETS.get(case.dataset), ENGINES.get(run.engine), torch_device(run.device)
     test = dataset.load("test", run.data)
-    order = balanced_order(test, case.subset_seed)[: min(LAYER_IMAGES, case.images)]
-    images = dataset.normalise(test.take(order).images).to(place)
+    measured = dataset.normalise(test.take(balanced_order(test, case.subset_seed)[: case.images]).images).to(place)
+    images = measured[:LAYER_IMAGES]
     model = obtain(NETWORKS.get(case.network), dataset, root=run.data).model.to(place)
     found: defaultdict[str, _Signal] = defaultdict(_Signal)
     with pinned_threads(run.threads), full_precision(place), torch.inference_mode():
-        plan = engine.plan(model, case.conversion, case.nonidealities, images[:2])
+        plan = engine.plan(model, case.conversion, case.nonidealities, Batches.of(measured, case.batch_size))
+        if plan.depends:
+            return None
         digital = {layer.name: layer.module for layer in plan.layers}
         calibration = calibration_images(case, run.data, place)
         for seed in case.seeds:

@@ -6,7 +6,7 @@ Each layer is given the input that the reference's own layer saw, so that a diff
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from membench.case import DEFAULT_ENGINE, Case
 from membench.conversion import Clock, fabricate
 from membench.datasets import DATASETS, balanced_order
 from membench.effect import Crossbar
-from membench.engines import ENGINES, Converted, layer_at, observed
+from membench.engines import ENGINES, Batches, Converted, layer_at, observed
+from membench.errors import InputError
 from membench.models import NETWORKS, obtain
 from membench.pipeline import calibration_images
 from membench.runtime import pinned_threads
@@ -56,6 +57,8 @@ class LayerParity:
     @property
     def fault(self) -> str:
         """What is beyond the tolerance, or nothing."""
+        if not self.values:
+            return "these images do not enter it; give more images"
         if not self.devices <= DEVICE_TOLERANCE:
             return f"conductances differ by {self.devices:.2g} of their value; {DEVICE_TOLERANCE:g} is accepted"
         if self.steps and not self.steps <= 1 + 1e-3:
@@ -129,21 +132,33 @@ def compare(
     dataset = DATASETS.get(case.dataset)
     test = dataset.load("test", data)
     trained = obtain(NETWORKS.get(case.network), dataset, root=data, progress=say)
-    batch = dataset.normalise(test.take(balanced_order(test, case.subset_seed)[:images]).images)
+    order = balanced_order(test, case.subset_seed)
+    batch = dataset.normalise(test.take(order[:images]).images)
+    sample = Batches(batch, lambda: torch.split(dataset.normalise(test.take(order[: case.images]).images), case.batch_size))
     with pinned_threads(1):
         calibration = calibration_images(case, data, batch.device)
-        first, second = (_converted(case, name, trained.model, batch, calibration, say) for name in (reference, engine))
+        first, second = (_converted(case, name, trained.model, sample, calibration, say) for name in (reference, engine))
         return measure(case.name, (reference, first), (engine, second), batch)
 
 
 def measure(case: str, reference: tuple[str, Converted], engine: tuple[str, Converted], batch: Tensor) -> Parity:
-    """Compare two converted networks on a batch of images."""
+    """Compare two converted networks on a batch of images.
+
+    Raises:
+        InputError: one of them has no crossbars, or they are of different layers.
+    """
     (first_name, first), (second_name, second) = reference, engine
+    for name, network in (reference, engine):
+        if not network.layers:
+            raise InputError(f"The engine {name} has no crossbars, so that there is nothing to compare. Name another engine.")
+    if (one := _layout(first)) != (other := _layout(second)):
+        odd = ", ".join(sorted({name for name, _ in one ^ other}))
+        raise InputError(f"The engines {first_name} and {second_name} have crossbars of different layers or sizes: {odd}.")
     with observed({layer.name: layer_at(first.network, layer.name) for layer in first.layers}) as seen:
         logits = first.infer(batch)
     devices = _devices(first.crossbars(), second.crossbars())
     layers = tuple(
-        _layer(layer.name, devices[layer.name], layer_at(second.network, layer.name), *seen[layer.name][-1])
+        _layer(layer.name, devices[layer.name], layer_at(second.network, layer.name), seen[layer.name])
         for layer in first.layers
     )
     return Parity(case, second_name, first_name, layers, _relative(second.infer(batch), logits))
@@ -153,18 +168,24 @@ def _converted(
     case: Case,
     name: str,
     model: nn.Module,
-    batch: Tensor,
+    sample: Batches,
     calibration: Tensor | None,
     say: Callable[[str, int, int], None],
 ) -> Converted:
     engine = ENGINES.get(name)
     engine.require()
-    plan = engine.plan(model, case.conversion, case.nonidealities, batch)
+    plan = engine.plan(model, case.conversion, case.nonidealities, sample)
     converted, _ = fabricate(
         engine, model, plan, case.conversion, case.nonidealities, case.seeds[0],
         lambda what, done, total: say(f"{name}: {what}", done, total), Clock(), calibration,
     )  # fmt: skip
     return converted
+
+
+def _layout(network: Converted) -> set[tuple[str, object]]:
+    """The layers of a converted network with the shape of each of their crossbars."""
+    bars = network.crossbars()
+    return {(layer.name, tuple(bar.conductance.shape for bar in bars if bar.layer == layer.name)) for layer in network.layers}
 
 
 def _devices(first: tuple[Crossbar, ...], second: tuple[Crossbar, ...]) -> dict[str, float]:
@@ -176,7 +197,10 @@ def _devices(first: tuple[Crossbar, ...], second: tuple[Crossbar, ...]) -> dict[
     return worst
 
 
-def _layer(name: str, devices: float, layer: nn.Module, x: Tensor, wanted: Tensor) -> LayerParity:
+def _layer(name: str, devices: float, layer: nn.Module, calls: Sequence[tuple[Tensor, Tensor]]) -> LayerParity:
+    if not calls:
+        return LayerParity(name, devices, 0, 0.0, 0, 0.0)
+    x, wanted = calls[-1]
     with torch.no_grad():
         found = layer(x)
     difference = (found - wanted).abs()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from membench.case import DEFAULT_ENGINE, Case
 from membench.conversion import Clock, fabricate
 from membench.datasets import DATASETS, Split, balanced_order, image_hashes
-from membench.engines import ENGINES, Engine, Plan
+from membench.engines import ENGINES, Batches, Engine, Plan
 from membench.errors import InputError
 from membench.measure.inference import Inference, infer
 from membench.measure.machine import provenance
@@ -107,7 +107,7 @@ def run_case(
     ground = kept.get(key, lambda: _ground(case, data, weights, threads, place, say))
     model, digital = ground.trained.model, ground.digital
     with pinned_threads(threads), full_precision(place), PeakMemory() as memory:
-        plan = executor.plan(model, case.conversion, case.nonidealities, ground.images[:2])
+        plan = executor.plan(model, case.conversion, case.nonidealities, Batches.of(ground.images, case.batch_size))
         calibration = calibration_images(case, data, place)
         runs = [_run_seed(case, seed, executor, plan, model, ground.images, calibration, digital, say) for seed in case.seeds]
     costs = Costs(

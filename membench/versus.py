@@ -17,7 +17,7 @@ from membench.case import Case
 from membench.comparison import Comparison, Contender, LayerError, Measurement, Pair, Parting
 from membench.conversion import Clock, fabricate
 from membench.datasets import DATASETS, balanced_order
-from membench.engines import ENGINES, Converted, layer_at, observed
+from membench.engines import ENGINES, Batches, Converted, layer_at, observed
 from membench.errors import InputError, UnsupportedError
 from membench.measure.machine import processor
 from membench.models import NETWORKS, obtain
@@ -103,7 +103,8 @@ def _refused(case: Case, names: Sequence[str], data: Path | None) -> dict[str, s
     """Why engines cannot measure a case, found out before any of them is run."""
     dataset, network = DATASETS.get(case.dataset), NETWORKS.get(case.network)
     model = obtain(network, dataset, root=data).model
-    sample = dataset.normalise(dataset.load("test", data).images[:2])
+    test = dataset.load("test", data)
+    sample = Batches(dataset.normalise(test.images[:2]), lambda: [dataset.normalise(test.images[: case.images])])
     found = {}
     for name in names:
         engine = ENGINES.get(name)
@@ -181,18 +182,22 @@ class _Layers:
     def of(cls, case: Case, engines: Sequence[str], data: Path | None, say: Progress) -> _Layers:
         dataset = DATASETS.get(case.dataset)
         test = dataset.load("test", data)
-        order = balanced_order(test, case.subset_seed)[: min(LAYER_IMAGES, case.images)]
-        images = dataset.normalise(test.take(order).images)
+        measured = dataset.normalise(test.take(balanced_order(test, case.subset_seed)[: case.images]).images)
+        images = measured[:LAYER_IMAGES]
         model = obtain(NETWORKS.get(case.network), dataset, root=data).model
         calibration = calibration_images(case, data, images.device)
         converted, modules, kinds = dict[str, Converted](), dict[str, nn.Module](), dict[str, str]()
         for number, name in enumerate(engines):
             say(f"{name}, layers", number, len(engines))
             engine = ENGINES.get(name)
-            plan = engine.plan(model, case.conversion, case.nonidealities, images[:2])
+            plan = engine.plan(model, case.conversion, case.nonidealities, Batches.of(measured, case.batch_size))
             converted[name], _ = fabricate(
                 engine, model, plan, case.conversion, case.nonidealities, case.seeds[0], lambda *_: None, Clock(), calibration
             )  # fmt: skip
+            if plan.depends:
+                raise InputError(
+                    f"{case.name!r}: which layers its network calls depends on the input, so that layers cannot be compared."
+                )
             modules |= {layer.name: layer.module for layer in plan.layers}
             kinds |= {layer.name: layer.kind for layer in plan.layers}
         batches = torch.split(images, case.batch_size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -190,15 +190,15 @@ class MemristiveLayer(nn.Module):
         else:
             self.variance = self.variance + added
 
-    def calibrate(self, x: Tensor, overflow_rate: float, name: str) -> None:
-        """Fix the ADC's range so that a proportion `overflow_rate` of the currents that these inputs cause lie beyond it.
+    def calibrate(self, batches: Sequence[Tensor], overflow_rate: float, name: str) -> None:
+        """Fix the ADC's range so that a proportion `overflow_rate` of the currents that these batches of inputs cause lie beyond it.
 
         Raises:
             MeasurementError: the range would be 0 A; the message has the layer's name.
         """
-        with torch.no_grad(), full_precision(x.device):
+        with torch.no_grad(), full_precision(self.gain.device):
             product = self._product_of(self.gain.new_tensor(1.0), self.offset.new_tensor(0.0), None)
-            self.full_scale = self.gain.new_tensor(product.range_of(self._voltages(x), overflow_rate, name))
+            self.full_scale = self.gain.new_tensor(product.range_of(map(self._voltages, batches), overflow_rate, name))
 
     def read(self, voltages: Tensor, times: int, first: int) -> tuple[Tensor, Tensor]:
         """Read the crossbars by themselves, without DAC, ADC and gain.

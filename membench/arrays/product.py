@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -326,20 +326,20 @@ class Product:
         for channels, kernel in self._tile_rows:
             yield self._geometry.multiply(voltages[:, channels], kernel, None, padded=True)
 
-    def range_of(self, x: Tensor, overflow_rate: float, layer: str) -> float:
+    def range_of(self, batches: Iterable[Tensor], overflow_rate: float, layer: str) -> float:
         """The range of an ADC, in amperes: a proportion `overflow_rate` of the currents that these inputs cause lie beyond it.
 
         Bit lines that only pad a tile are not read, and so not counted.
 
         Args:
-            x: the inputs.
+            batches: inputs; of one size or several.
             overflow_rate: 0 to 1.
             layer: its name, for the message.
 
         Raises:
             MeasurementError: the range would be 0 A.
         """
-        every = torch.cat([part[:, : self._tiling.columns].abs().flatten() for part in self.currents(x)])
+        every = torch.cat([part[:, : self._tiling.columns].abs().flatten() for x in batches for part in self.currents(x)])
         beyond = min(int(overflow_rate * len(every)), len(every) - 1)
         found = float(every.topk(beyond + 1).values[-1])
         if found == 0:

@@ -12,7 +12,7 @@ from membench.campaign._run import Campaign
 from membench.campaign._store import Store
 from membench.case import DEFAULT_ENGINE
 from membench.datasets import DATASETS
-from membench.engines import ENGINES
+from membench.engines import ENGINES, Batches
 from membench.errors import InputError
 from membench.models import NETWORKS, Trained, obtain
 from membench.pipeline import Progress
@@ -63,7 +63,7 @@ def prepare(
                 raise InputError(f"{case.description}: {case.images} images are asked for; {dataset.name} has {len(test)}.")
         trained = obtain(NETWORKS.get(base.network), dataset, root=data, progress=progress)
         networks[setup_of(base)] = trained
-        sample = dataset.normalise(test.images[:2])
+        sample = Batches(dataset.normalise(test.images[:2]), lambda: [dataset.normalise(test.images[: base.images])])  # noqa: B023
         parts = {part for case in alike for part in parts_of(case)}
         train = len(dataset.load("train", data)) if "train" in parts else 0
         sizes = Sizes(len(test), train, math.prod(dataset.shape))

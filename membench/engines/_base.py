@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -55,11 +55,11 @@ class Converted(ABC):
         """Each layer read again and again with the same voltages, for the proof of effects that act at each read."""
         raise UnsupportedError("This engine cannot read its crossbars one by one.")
 
-    def calibrate(self, inputs: Mapping[str, Tensor], adc: ADC) -> None:
+    def calibrate(self, inputs: Mapping[str, Sequence[Tensor]], adc: ADC) -> None:
         """Fix the range of each layer's ADC.
 
         Args:
-            inputs: of each layer, as the digital network gives them for the calibration images.
+            inputs: of each layer, call by call, as the digital network gives them for the calibration images.
             adc: whose range is `calibrated`.
 
         Raises:
@@ -107,11 +107,12 @@ class Engine(ABC):
         """Of the simulator."""
 
     @abstractmethod
-    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Any) -> Plan:
         """Which layers will be converted and which stay digital, found out before anything is run.
 
         Args:
-            sample: a batch as the network takes it, to see which layers it passes and in which shape; None: not looked at.
+            sample: a batch as the network takes it (a tensor, a tuple of arguments, or a dict of named ones), or `Batches`, to see
+                what the network executes; None: not looked at.
 
         Raises:
             UnsupportedError: names every layer or effect that the engine cannot represent, and why.

@@ -1,30 +1,28 @@
-"""Which layers of a network will be converted: decided, and refused, by name before anything is run."""
+"""The layers of a network that are converted, and a copy of the network with others in their place."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
-import torch
 from torch import Tensor, nn
 
-from membench.case import Conversion
-from membench.errors import UnsupportedError
-
-# What a layer's input must look like: (dimensions, in words).
-_INPUTS: dict[type[nn.Module], tuple[int, str]] = {
-    nn.Linear: (2, "(n, features)"),
-    nn.Conv1d: (3, "(n, channels, length)"),
-    nn.Conv2d: (4, "(n, channels, height, width)"),
-    nn.Conv3d: (5, "(n, channels, depth, height, width)"),
-}
-
+from membench.engines._calls import Call, Forward, wrapped
+from membench.errors import MembenchError, UnsupportedError
+from membench.words import brief
 
 ROOT = "(the network itself)"
+
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+)
 
 L = TypeVar("L", bound=nn.Module)
 
@@ -32,15 +30,6 @@ L = TypeVar("L", bound=nn.Module)
 def layer_at(network: nn.Module, name: str) -> nn.Module:
     """The layer of that name; a network may be one layer."""
     return network if name == ROOT else network.get_submodule(name)
-
-
-def with_layer(network: nn.Module, planned: PlannedLayer, layer: nn.Module) -> nn.Module:
-    """The network with `layer` under every name of a planned one."""
-    if planned.name == ROOT:
-        return layer
-    for alias in planned.aliases:
-        network.set_submodule(alias, layer)
-    return network
 
 
 @dataclass(frozen=True)
@@ -51,12 +40,14 @@ class PlannedLayer:
         aliases: all names under which the network holds this very module.
         reads: vectors that one image puts through it: its outputs over its output channels or features; None where no sample
             was looked at.
+        entered: how often the sample entered it in the digital network; None where no sample was looked at.
     """
 
     name: str
     module: nn.Module
     aliases: tuple[str, ...]
     reads: int | None = None
+    entered: int | None = None
 
     @property
     def kind(self) -> str:
@@ -71,92 +62,103 @@ class PlannedLayer:
 
 @dataclass(frozen=True)
 class Plan:
-    """Layers to convert, and names of those with parameters that stay digital."""
+    """Which layers are converted, and what stays digital.
+
+    Attributes:
+        layers: to convert.
+        digital: names of what stays digital: modules with parameters, matrix products of a module's own forward
+            (`MODULE:products`), parameters and buffers.
+        keep_digital: what of this the conversion asks for.
+        calls: of the network that were looked at; none without a sample.
+        depends: whether the way through the network depended on the values of the sample.
+    """
 
     layers: tuple[PlannedLayer, ...]
     digital: tuple[str, ...]
+    keep_digital: tuple[str, ...] = ()
+    calls: tuple[Call, ...] = field(default=(), repr=False, compare=False)
+    depends: bool = False
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What stays digital on purpose.
+
+    Attributes:
+        modules: by name, with all below them.
+        names: of tensors, and `MODULE:products`.
+    """
+
+    modules: Mapping[str, nn.Module] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, network: nn.Module, wanted: Sequence[str]) -> Kept:
+        """What these names of Conversion.keep_digital mean in a network."""
+        named = [(name, module) for name, module in network.named_modules(remove_duplicate=False) if name]
+        modules = {name: module for name, module in named if any(below(name, kept) for kept in wanted)}
+        kept = {id(module) for module in modules.values()}
+        tensors = {f"{name}.{own}" for name, module in named if id(module) in kept for own, _ in _own_tensors(module)}
+        return cls(modules, frozenset((*tensors, *wanted)))
+
+
+def below(name: str, module: str) -> bool:
+    """Whether a dotted name is that of a module, or of something in it."""
+    return name == module or name.startswith(f"{module}.")
+
+
+def _own_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
 
 
 def replaced(
-    model: nn.Module, plan: Plan, made: Callable[[str, nn.Module], L], progress: Callable[[str, int, int], None]
+    model: nn.Module,
+    layers: Sequence[PlannedLayer],
+    made: Callable[[str, nn.Module], L],
+    progress: Callable[[str, int, int], None],
 ) -> tuple[nn.Module, dict[str, tuple[PlannedLayer, L]]]:
     """A copy of `model` with other layers in place of the planned ones; `model` stays as it is.
 
+    Wherever `model` holds a planned layer, the copy holds the new one: under each of its names, and in lists, dicts and other
+    objects that can be copied. A function that holds a layer of its own (a closure) is no such object: it keeps the old one.
+
     Args:
-        made: what takes the place of a layer, from its name and the layer.
+        made: what takes the place of a layer, from its name and a copy of the layer. It is given the layer's hooks and sizes.
         progress: called with ("convert", layers done, layers in all).
 
     Returns:
         The copy, and what took the place of each planned layer, by its name.
-    """
-    network = copy.deepcopy(model).eval()
-    found: dict[str, tuple[PlannedLayer, L]] = {}
-    for done, planned in enumerate(plan.layers):
-        progress("convert", done, len(plan.layers))
-        layer = made(planned.name, layer_at(network, planned.name))
-        network = with_layer(network, planned, layer)
-        found[planned.name] = planned, layer
-    progress("convert", len(plan.layers), len(plan.layers))
-    return network, found
-
-
-def examine(model: nn.Module, conversion: Conversion, sample: Tensor | None, refuse: Callable[[nn.Module], str | None]) -> Plan:
-    """Walk the network and decide for each module.
-
-    A module whose own parameters are all vectors (normalisation, PReLU) stays digital and is listed. One with a matrix or
-    kernel is converted, or the network is refused: nothing stays digital unasked.
-
-    Args:
-        sample: a batch as the network takes it, or None: what passes each layer is not looked at.
-        refuse: the engine's own reason why it cannot represent a layer of a kind that it knows, or None.
 
     Raises:
-        UnsupportedError: with a line for each fault.
+        UnsupportedError: when the network cannot be copied.
     """
-    names: dict[int, list[str]] = {}
-    modules: dict[int, nn.Module] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        names.setdefault(id(module), []).append(name)
-        modules[id(module)] = module
-    known = {name for aliases in names.values() for name in aliases}
-    faults = [
-        f"keep_digital names {name!r}, which the network does not have" for name in conversion.keep_digital if name not in known
-    ]
-    layers: list[PlannedLayer] = []
-    digital: list[str] = []
-    for key, module in modules.items():
-        own = dict(module.named_parameters(recurse=False))
-        label = names[key][0] or ROOT
-        if not own:
-            continue
-        if any(name == kept or name.startswith(f"{kept}.") for name in names[key] for kept in conversion.keep_digital):
-            digital.append(label)
-        elif type(module) in _INPUTS:
-            reason = refuse(module) or _unfit_weight(module, own)
-            if reason:
-                faults.append(f"{label} ({type(module).__name__}): {reason}")
-            layers.append(PlannedLayer(label, module, tuple(names[key])))
-        elif matrices := [name for name, value in own.items() if value.ndim >= 2]:
-            base = next((kind.__name__ for kind in _INPUTS if isinstance(module, kind)), None)
-            why = (
-                f"a subclass of {base}, whose forward may differ"
-                if base
-                else f"it holds {', '.join(matrices)}, and no engine maps its kind"
-            )
-            faults.append(f"{label} ({type(module).__name__}): {why}")
-        else:
-            digital.append(label)
-    if not layers:
-        faults.append("no layer would be converted at all")
-    if not faults and sample is not None:
-        layers = _passed(model, layers, sample, faults)
-    if faults:
+    memo: dict[int, Any] = {}
+    found: dict[str, tuple[PlannedLayer, L]] = {}
+    for done, planned in enumerate(layers):
+        progress("convert", done, len(layers))
+        digital = _copied(planned.module, {})
+        layer = made(planned.name, digital)
+        for size in getattr(digital, "__constants__", ()):  # a forward may ask for `self.fc.in_features`
+            if not hasattr(layer, size):
+                setattr(layer, size, getattr(digital, size))
+        for hooks in _HOOKS:
+            getattr(layer, hooks).update(getattr(digital, hooks))
+        memo[id(planned.module)] = layer
+        found[planned.name] = planned, layer
+    progress("convert", len(layers), len(layers))
+    return _copied(model, memo).eval(), found
+
+
+def _copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    try:
+        return copy.deepcopy(module, memo)
+    except MembenchError:
+        raise
+    except Exception as error:  # whatever a module holds that cannot be copied
         raise UnsupportedError(
-            "This network cannot be converted as declared:\n  "
-            + "\n  ".join(faults)
-            + "\nChange these layers, or name them in Conversion.keep_digital to leave them digital on purpose."
-        )
-    return Plan(tuple(layers), tuple(digital))
+            f"This network cannot be copied, and it is a copy that is converted: {type(error).__name__}: {brief(error)}. Keep what "
+            "cannot be copied (a lock, an open file, a tensor that was computed) out of its attributes."
+        ) from error
 
 
 @contextmanager
@@ -164,20 +166,21 @@ def observed(modules: Mapping[str, nn.Module]) -> Iterator[Mapping[str, Sequence
     """The (input, output) of each call of each module, in the order of their first calls; copies, since a ReLU may act in place."""
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in modules}
 
-    def keep(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Tensor], None]:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> None:
+    def keep(name: str) -> Callable[[Forward, tuple[Any, ...], dict[str, Any]], Any]:
+        def around(forward: Forward, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             if not seen[name]:
                 seen[name] = seen.pop(name)  # behind those that were called before
-            seen[name].append(([*inputs, *named.values()][0].clone(), output.clone()))
+            given = [*args, *kwargs.values()][0].clone()
+            output = forward(*args, **kwargs)
+            seen[name].append((given, output.clone()))
+            return output
 
-        return hook
+        return around
 
-    hooks = [module.register_forward_hook(keep(name), with_kwargs=True) for name, module in modules.items()]
-    try:
+    with ExitStack() as stack:
+        for name, module in modules.items():
+            stack.enter_context(wrapped(module, keep(name)))
         yield seen
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 @contextmanager
@@ -190,35 +193,3 @@ def evaluated(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-def _unfit_weight(module: nn.Module, own: Mapping[str, Tensor]) -> str | None:
-    weight = own.get("weight")
-    if weight is None:
-        return "its weight is no parameter of its own (parametrised?)"
-    if weight.dtype != torch.float32:
-        return f"its weights are {weight.dtype}; float32 is needed"
-    if not bool(torch.isfinite(weight).all()):
-        return "its weights hold NaN or infinity"
-    if not bool(weight.any()):
-        return "all its weights are zero, so there is no largest one to map to 1 / r_on"
-    return None
-
-
-def _passed(model: nn.Module, layers: list[PlannedLayer], sample: Tensor, faults: list[str]) -> list[PlannedLayer]:
-    """The layers with how often an image goes through each, seen when `sample` goes through the digital network.
-
-    Adds to `faults` those that are never passed, or with inputs of another shape.
-    """
-    with observed({layer.name: layer.module for layer in layers}) as seen, torch.inference_mode(), evaluated(model):
-        model(sample)
-    found = []
-    for layer in layers:
-        dimensions, words = _INPUTS[type(layer.module)]
-        if not seen[layer.name]:
-            faults.append(f"{layer.name} ({layer.kind}): the network never calls it, so its crossbars would take no part")
-        elif (passed := seen[layer.name][-1][0]).ndim != dimensions:
-            faults.append(f"{layer.name} ({layer.kind}): its input has shape {tuple(passed.shape)}; {words} is needed")
-        outputs = sum(output.numel() for _, output in seen[layer.name])
-        found.append(dataclasses.replace(layer, reads=outputs // (layer.weight.shape[0] * len(sample))))
-    return found

@@ -11,7 +11,7 @@ import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ from membench.arrays.tiles import Tiling
 from membench.case import ADC, Conversion, Tuning
 from membench.effect import Crossbar, Effect, ReadEffect, Reading
 from membench.engines._base import Converted, Engine, Progress
-from membench.engines._layers import Plan, PlannedLayer, examine, replaced
+from membench.engines._examine import examine
+from membench.engines._layers import Plan, PlannedLayer, replaced
 from membench.engines._tuning import check_tuning
 from membench.engines._variability import device_limits
 from membench.engines._ways import By, Way, Ways, faults, never, only
@@ -180,7 +181,7 @@ class SimulatedLayer(nn.Module):
     def _matrix(self, tiles: Tensor) -> Tensor:
         return self.tiling.joined(tiles)[:, : self.tiling.columns]
 
-    def calibrate(self, x: Tensor, adc: ADC, name: str) -> None:
+    def calibrate(self, batches: Sequence[Tensor], adc: ADC, name: str) -> None:
         """Fix the ADC's range as the engine vectorized does: a proportion `overflow_rate` of the currents lie beyond it.
 
         Raises:
@@ -190,7 +191,7 @@ class SimulatedLayer(nn.Module):
         one, difference = self.weight.new_tensor(1.0), self.difference().to(self.weight)
         product = Product(hardware, difference, one, torch.zeros_like(one), None, chunk_limit())
         with torch.no_grad():
-            self.full_scale = product.range_of(self._voltages(x), adc.overflow_rate, name)
+            self.full_scale = product.range_of(map(self._voltages, batches), adc.overflow_rate, name)
         self.set_range(self.full_scale)
 
     def _voltages(self, x: Tensor) -> Tensor:
@@ -279,7 +280,7 @@ class SimulatedNetwork(Converted):
             found.append(Reading(name, acting, matrix, currents, limit))
         return tuple(found)
 
-    def calibrate(self, inputs: Mapping[str, Tensor], adc: ADC) -> None:
+    def calibrate(self, inputs: Mapping[str, Sequence[Tensor]], adc: ADC) -> None:
         for name, (_, layer) in self._converted.items():
             layer.calibrate(inputs[name], adc, name)
 
@@ -316,7 +317,7 @@ class SimulatorEngine(Engine):
     def refused(self, module: nn.Module) -> str | None:
         """Why the simulator cannot represent a layer of a kind that it knows, or None."""
 
-    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Any) -> Plan:
         if found := faults(self.name, self.ways, conversion, effects):
             raise UnsupportedError("\n".join(found))
         plan = examine(model, conversion, sample, self.refused)
@@ -342,7 +343,7 @@ class SimulatorEngine(Engine):
             layer.fabricate(_limits(layer, fabrication, derive_seed(seed, name)))
             return layer
 
-        return SimulatedNetwork(*replaced(model, plan, made, progress))
+        return SimulatedNetwork(*replaced(model, plan.layers, made, progress))
 
 
 def _limits(layer: SimulatedLayer, fabrication: Sequence[Effect], seed: int) -> tuple[Tensor, Tensor] | None:

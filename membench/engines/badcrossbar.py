@@ -106,7 +106,7 @@ class BadcrossbarEngine(SimulatorEngine):
         ),
     }  # fmt: skip
 
-    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Any) -> Plan:
         if conversion.tile_shape is None:
             raise UnsupportedError(
                 f"The engine {self.name} cannot express conversion.tile_shape=None: badcrossbar solves small arrays; give tiles of at most "

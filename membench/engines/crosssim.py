@@ -297,7 +297,7 @@ class CrossSimEngine(SimulatorEngine):
         ),
     }  # fmt: skip
 
-    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Any) -> Plan:
         if sum(isinstance(effect, ReadNoise) for effect in effects) > 1:
             raise UnsupportedError(
                 f"The engine {self.name} cannot express nonidealities.read_noise twice: CrossSim has one model of it."

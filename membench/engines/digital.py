@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from membench.case import ADC, Conversion, Tuning
 from membench.effect import Crossbar, Effect
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
-from membench.engines._layers import Plan, examine
+from membench.engines._examine import examine
+from membench.engines._layers import Plan
 from membench.engines._ways import By, Way, Ways
 from membench.errors import UnsupportedError
 
@@ -33,7 +34,7 @@ class DigitalNetwork(Converted):
     def apply(self, effect: Effect, seed: int) -> None:
         _no_devices(effect)
 
-    def calibrate(self, inputs: Mapping[str, Tensor], adc: ADC) -> None:
+    def calibrate(self, inputs: Mapping[str, Sequence[Tensor]], adc: ADC) -> None:
         """Nothing to calibrate."""
 
     def tune(self, tuning: Tuning, seed: int) -> None:
@@ -64,7 +65,7 @@ class DigitalEngine(Engine):
     def version(self) -> str:
         return torch.__version__
 
-    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Any) -> Plan:
         for effect in effects:
             _no_devices(effect)
         return Plan((), examine(model, conversion, sample, lambda module: None).digital)

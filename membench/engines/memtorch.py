@@ -33,7 +33,8 @@ from membench.case import Conversion, InputScaling, Scheme, Tuning
 from membench.devices import Device
 from membench.effect import Array, Crossbar, Effect, Stage
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
-from membench.engines._layers import Plan, PlannedLayer, examine, layer_at, replaced
+from membench.engines._examine import examine
+from membench.engines._layers import Plan, PlannedLayer, layer_at, replaced
 from membench.engines._ways import By, Way, Ways, only
 from membench.errors import NotConvertedError, UnsupportedError
 from membench.nonidealities import ConductanceDrift, DeviceFaults, Variability
@@ -348,7 +349,7 @@ class MemTorchEngine(Engine):
     def version(self) -> str:
         return str(_memtorch().__version__)
 
-    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Any) -> Plan:
         if faults := _beyond(conversion, effects):
             raise UnsupportedError("\n".join(faults))
         plan = examine(model, conversion, sample, _refuse)
@@ -377,7 +378,7 @@ class MemTorchEngine(Engine):
             with isolated(derive_seed(seed, name)):
                 return self._layer(digital, conversion, fabrication)
 
-        network, converted = replaced(model, plan, made, progress)
+        network, converted = replaced(model, plan.layers, made, progress)
         _verify(network, plan)
         return MemTorchNetwork(network, conversion, converted)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ from membench.arrays import MemristiveLayer, kernel_in_use
 from membench.case import ADC, Conversion, Tuning
 from membench.effect import Array, Crossbar, Effect, ReadEffect, Reading, Stage
 from membench.engines._base import ENGINES, Converted, Engine, Problem, Progress
-from membench.engines._layers import Plan, PlannedLayer, examine, replaced
+from membench.engines._examine import examine
+from membench.engines._layers import Plan, PlannedLayer, replaced
 from membench.engines._tuning import check_tuning
 from membench.engines._variability import device_limits
 from membench.engines._ways import By, Way, Ways
@@ -113,9 +114,9 @@ class VectorizedNetwork(Converted):
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def calibrate(self, inputs: Mapping[str, Tensor], adc: ADC) -> None:
+    def calibrate(self, inputs: Mapping[str, Sequence[Tensor]], adc: ADC) -> None:
         for name, (_, layer) in self._converted.items():
-            layer.calibrate(inputs[name].to(layer.conductance), adc.overflow_rate, name)
+            layer.calibrate([x.to(layer.conductance) for x in inputs[name]], adc.overflow_rate, name)
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -197,7 +198,7 @@ class VectorizedEngine(Engine):
     def version(self) -> str:
         return f"{'C++ kernel' if kernel_in_use() else 'plain torch'}, mapping of MemTorch {ENGINES.get(MemTorchEngine.name).version()}"
 
-    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Tensor | None) -> Plan:
+    def plan(self, model: nn.Module, conversion: Conversion, effects: Sequence[Effect], sample: Any) -> Plan:
         for effect in effects:
             known = isinstance(effect, Variability | ReadEffect)
             if not known and (effect.stage is Stage.FABRICATION or not effect.acts):
@@ -220,7 +221,7 @@ class VectorizedEngine(Engine):
         def made(name: str, digital: nn.Module) -> MemristiveLayer:
             return self._layer(digital, conversion, fabrication, derive_seed(seed, name))
 
-        network, converted = replaced(model, plan, made, progress)
+        network, converted = replaced(model, plan.layers, made, progress)
         return VectorizedNetwork(network, conversion, converted)
 
     @staticmethod
