@@ -128,7 +128,9 @@ class Conversion(Plain):
         retained: proportion p_l of the weights that the map keeps in range; larger ones saturate, and weights below
             max / (r_off / r_on) are lifted to it. None: no weight saturates.
         tuning: the fit of gain and offset, or None: the raw currents go on.
-        keep_digital: dotted names of layers that stay digital on purpose.
+        keep_digital: what stays digital on purpose, by dotted names: modules with all below them (`head`), parameters and buffers of
+            modules that are not converted (`1.gamma`), and `MODULE:products`, the matrix products that a module's own forward computes
+            (`attention:products`; `:products` of the network itself). Each must be there, and be used.
     """
 
     later: ClassVar[Mapping[str, Any]] = {"scaling": InputScaling(), "dac": None}

@@ -163,14 +163,14 @@ def convert(
         EffectDidNothingError: when a non-ideality changed nothing.
         MeasurementError: when the sample causes no current that an ADC could be calibrated on.
     """
-    chosen = _profile(profile)
+    chosen, model = _profile(profile), getattr(model, "_orig_mod", model)  # what torch.compile has wrapped
     executor = ENGINES.get(engine)
     executor.require()
     plan = executor.plan(model, chosen.conversion, chosen.nonidealities, sample)
     converted, proofs = fabricate(
         executor, model, plan, chosen.conversion, chosen.nonidealities, seed, lambda what, done, total: None, Clock(), sample
     )
-    if sample is None:
+    if sample is None and plan.layers:
         FirstCall.watch(converted.network, plan)
     if verbose:
         print(_told(converted.layers, plan.digital, proofs))

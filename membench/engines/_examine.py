@@ -122,6 +122,8 @@ def _is_matrix(parameter: Tensor) -> bool:
 
 
 def _unmapped(module: nn.Module, matrices: Sequence[str]) -> str:
+    if any(map(nn.parameter.is_lazy, module.parameters(recurse=False))):
+        return "its parameters have no shape yet; let a batch go through the network first"
     base = next((kind.__name__ for kind in _INPUTS if isinstance(module, kind)), None)
     if base:
         return f"a subclass of {base}, whose forward may differ"

@@ -118,8 +118,7 @@ def execute(
         for name, module in kept.modules.items():
             around.setdefault(id(module), watch.in_kept(name))
         for name, module in network.named_modules():
-            if not isinstance(module, torch.jit.ScriptModule):  # whose forward is no Python code
-                stack.enter_context(wrapped(module, around.get(id(module)) or watch.in_module(name)))
+            stack.enter_context(wrapped(module, around.get(id(module)) or watch.in_module(name)))
         stack.enter_context(torch.no_grad())
         for call in calls:
             watch.feed(tensors_in(list(call)))

@@ -155,6 +155,22 @@ def test_what_passed_is_not_looked_at_again() -> None:
         assert torch.equal(first, membench.convert(Net(), HARSH, verbose=False)(VECTORS))
 
 
+def test_a_compiled_network_is_converted_as_the_network_that_was_compiled() -> None:
+    wanted, found = (
+        membench.convert(one, HARSH, sample=VECTORS, verbose=False) for one in (Net(), torch.compile(Net(), backend="eager"))
+    )
+    assert [name for name, _ in found.named_modules()] == ["", "a", "b"]
+    assert torch.equal(wanted(VECTORS), found(VECTORS))
+
+
+def test_a_layer_without_a_shape_yet_is_refused_with_the_remedy() -> None:
+    model = nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.Linear(8, 3))
+    with pytest.raises(UnsupportedError, match=r"0 \(LazyLinear\): its parameters have no shape yet"):
+        plan(model)
+    model(VECTORS)
+    assert [layer.name for layer in plan(model).layers] == ["0", "2"]
+
+
 # --- products beside the layers ----------------------------------------------------------------------------------------------
 
 

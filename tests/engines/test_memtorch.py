@@ -235,7 +235,10 @@ def test_an_effect_acts_once_on_nested_layers() -> None:
 
 
 def test_a_layer_left_digital_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nn.Module, "set_submodule", lambda self, name, module, strict=False: None)
+    def left(model: nn.Module, layers: Any, made: Any, progress: Any) -> Any:
+        return copy.deepcopy(model).eval(), {}
+
+    monkeypatch.setattr("membench.engines.memtorch.replaced", left)
     with pytest.raises(NotConvertedError, match="'0' is still digital"):
         convert(small())
 
