@@ -281,7 +281,8 @@ def check_converted(network: nn.Module, plan: Plan) -> None:
     Raises:
         NotConvertedError: with a line for each layer or product.
     """
-    if faults := _unlike(plan, _executed(network, plan, plan.calls)):
+    left = [layer.name for layer in plan.layers if type(layer_at(network, layer.name)) in _INPUTS]
+    if faults := [f"{name}: it is digital still" for name in left] or _unlike(plan, _executed(network, plan, plan.calls)):
         raise _not_converted(faults)
 
 

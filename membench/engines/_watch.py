@@ -177,7 +177,7 @@ class _Watch(TorchDispatchMode):
             finally:
                 self._inside -= 1
             given, made = tensors_in([args, kwargs]), tensors_in(out)
-            if self.looking and given:
+            if given:
                 self.seen.entered[name] += 1
                 self.seen.shapes[name] = tuple(given[0].shape)
                 self.seen.elements[name] += sum(one.numel() for one in made)
