@@ -507,7 +507,7 @@ class TwoSizes(nn.Module):
 
 
 def test_one_convolution_at_two_sizes_is_calibrated_on_both() -> None:
-    conversion = Conversion(tuning=LIGHT, adc=ADC(bits=8, range="calibrated"), max_input_voltage=1.0)
+    conversion = Conversion(tuning=LIGHT, adc=ADC(bits=8, range="calibrated"))
     converted = membench.convert(TwoSizes(), conversion, sample=IMAGES, verbose=False)
     layer = converted.conv
     assert isinstance(layer, MemristiveLayer)

@@ -44,15 +44,15 @@ class Body(nn.Module):
         return y
 
 
-@torch.library.custom_op("membench_tests::add", mutates_args=())
-def add(x: Tensor, w: Tensor) -> Tensor:
+@torch.library.custom_op("membench_tests::roll", mutates_args=())
+def roll(x: Tensor, w: Tensor) -> Tensor:
     """Has the name of a harmless operator, and is a product."""
     return x @ w
 
 
-class Added(Body):
+class Rolled(Body):
     def between(self, y: Tensor) -> Tensor:
-        return add(y, self.w)
+        return roll(y, self.w)
 
 
 class Columns(Body):
@@ -66,7 +66,7 @@ class Written(Body):
     """An operator that returns nothing, and changes what it is given."""
 
     def between(self, y: Tensor) -> Tensor:
-        out = [torch.zeros_like(y)]
+        out = [torch.zeros(len(y), 8)]
         torch._foreach_add_(out, [y])
         return out[0] @ self.w
 
@@ -114,7 +114,7 @@ class Inferred(Body):
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (Added(), "the network itself: add with w"),
+        (Rolled(), "the network itself: roll with w"),
         (Columns(), "the network itself: mul with w"),
         (Written(), "the network itself: mm with w"),
         (InPlace(), "the network itself: mm with w"),
@@ -169,7 +169,7 @@ def test_a_weight_of_a_layer_that_stays_digital_may_be_used_elsewhere() -> None:
     assert plan.digital == ("(the network itself)", "a")
 
 
-@pytest.mark.parametrize("kind", [Drawn, Constant, Added])
+@pytest.mark.parametrize("kind", [Drawn, Constant, Rolled])
 def test_the_first_batch_is_looked_at_as_a_sample_is(kind: type[Body]) -> None:
     converted = membench.convert(kind(), LIGHT, verbose=False)
     with pytest.raises(NotConvertedError):
