@@ -186,7 +186,7 @@ def _compared(model: nn.Module, plan: Plan, sample: Any) -> tuple[Plan, list[str
     digital = list(plan.digital)
     digital += [name for name in (*seen.digital, *seen.constants) if not any(below(name, listed) for listed in digital)]
     found = dataclasses.replace(plan, layers=layers, digital=tuple(digital), calls=calls, depends=seen.depends is not None)
-    faults = [*_inputs(layers, seen), *_outside(seen), *_idle(found)]
+    faults = [*_inputs(layers, seen), *_outside(seen), *_idle(found)] or _inconstant(model, calls[0], seen.answers[0])
     return found, faults or _changed(found, seen, copied)
 
 
@@ -226,6 +226,17 @@ def _idle(plan: Plan) -> list[str]:
     ]
 
 
+def _inconstant(model: nn.Module, call: Call, answer: Any) -> list[str]:
+    """What is wrong with a network that answers otherwise when it is asked again."""
+    with torch.no_grad():
+        again = call(model)
+    if all(_same(*pair) for pair in zip(tensors_in(answer), tensors_in(again), strict=True)):
+        return []
+    return [
+        "the network itself gives another output for the same input when it is called again, so that no result could be had again"
+    ]
+
+
 def _changed(plan: Plan, seen: Execution, copied: nn.Module) -> list[str]:
     """What differs in a copy with stand-ins for the layers, which compute the same products. Nothing should."""
     try:
@@ -239,7 +250,7 @@ def _changed(plan: Plan, seen: Execution, copied: nn.Module) -> list[str]:
         return []
     return [
         "with other layers in place of its own, which compute the same products, the network gives another output: it uses something of a "
-        "layer beside weights, bias and geometry, or it does not give the same output again"
+        "layer beside weights, bias and geometry"
     ]
 
 
