@@ -6,7 +6,6 @@ which layers are entered and how often, and which products of activations with m
 
 from __future__ import annotations
 
-import random
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverload
@@ -112,7 +110,6 @@ def execute(
     """
     watch = _Watch({**_tensors(network), **(weights or {})}, kept.names)
     escapes = _Escapes(watch)
-    before = _generators()
     with ExitStack() as stack:
         around = {id(module): watch.in_layer(name) for name, module in layers.items()}
         for name, module in kept.modules.items():
@@ -125,14 +122,7 @@ def execute(
             with watch, escapes:
                 given = call(network)
             watch.end(given)
-    if not watch.seen.random and _generators() != before:
-        watch.seen.random.append(Seen("", "Python's or numpy's generator draws random numbers"))
     return watch.seen
-
-
-def _generators() -> tuple[object, ...]:
-    state: Any = np.random.get_state()
-    return random.getstate(), state[1].tobytes(), state[2]
 
 
 @dataclass(frozen=True)

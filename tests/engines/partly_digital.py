@@ -419,7 +419,7 @@ class Jittered(Net):
         return y + torch.randn_like(y) / 10
 
 
-@awkward("draws random numbers")
+@awkward("gives another output for the same input when it is called again")
 class ByNumpysChance(Net):
     def between(self, y: Tensor) -> Tensor:
         return y * float(np.random.uniform(0.9, 1.1))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import threading
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -120,7 +122,7 @@ class Inferred(Body):
         (InPlace(), "the network itself: mm with w"),
         (LookedUp(), "the network itself: index with w"),
         (Inferred(), "the network itself: bmm with w"),
-        (Drawn(), "Python's or numpy's generator draws random numbers in evaluation mode"),
+        (Drawn(), "gives another output for the same input when it is called again"),
         (Generated(), "rand draws random numbers at test_watch"),
         (Constant(), "its output does not follow from its input"),
     ],
@@ -169,7 +171,7 @@ def test_a_weight_of_a_layer_that_stays_digital_may_be_used_elsewhere() -> None:
     assert plan.digital == ("(the network itself)", "a")
 
 
-@pytest.mark.parametrize("kind", [Drawn, Constant, Rolled])
+@pytest.mark.parametrize("kind", [Generated, Constant, Rolled])
 def test_the_first_batch_is_looked_at_as_a_sample_is(kind: type[Body]) -> None:
     converted = membench.convert(kind(), LIGHT, verbose=False)
     with pytest.raises(NotConvertedError):
@@ -214,3 +216,21 @@ def test_a_sample_leaves_no_trace_in_the_noise_of_later_reads() -> None:
     noisy = Profile(name="noisy", source="here", conversion=LIGHT, nonidealities=(ReadNoise(sigma=0.1),))
     one, other = (membench.convert(Body(), noisy, sample=sample, verbose=False) for sample in (X, None))
     assert torch.equal(one(X), other(X))
+
+
+def test_what_other_threads_draw_is_not_the_networks() -> None:
+    """A worker of Dask draws from Python's generator while a point is measured."""
+    over = threading.Event()
+
+    def draw() -> None:
+        while not over.is_set():
+            random.random()
+            np.random.random()
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        assert examined(Body()).digital == ("(the network itself)",)
+    finally:
+        over.set()
+        thread.join()
