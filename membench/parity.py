@@ -134,7 +134,7 @@ def compare(
     trained = obtain(NETWORKS.get(case.network), dataset, root=data, progress=say)
     order = balanced_order(test, case.subset_seed)
     batch = dataset.normalise(test.take(order[:images]).images)
-    sample = Batches(batch, lambda: torch.split(dataset.normalise(test.take(order[: case.images]).images), case.batch_size))
+    sample = Batches.of(dataset.normalise(test.take(order[: case.images]).images), case.batch_size)
     with pinned_threads(1):
         calibration = calibration_images(case, data, batch.device)
         first, second = (_converted(case, name, trained.model, sample, calibration, say) for name in (reference, engine))

@@ -103,8 +103,7 @@ def _refused(case: Case, names: Sequence[str], data: Path | None) -> dict[str, s
     """Why engines cannot measure a case, found out before any of them is run."""
     dataset, network = DATASETS.get(case.dataset), NETWORKS.get(case.network)
     model = obtain(network, dataset, root=data).model
-    test = dataset.load("test", data)
-    sample = Batches(dataset.normalise(test.images[:2]), lambda: [dataset.normalise(test.images[: case.images])])
+    sample = Batches.of(dataset.normalise(dataset.load("test", data).images[: case.images]), case.batch_size)
     found = {}
     for name in names:
         engine = ENGINES.get(name)

@@ -95,7 +95,7 @@ class MemristiveLayer(nn.Module):
         assert bias is None or isinstance(bias, Tensor)
         lowest, highest = conversion.device.conductance_range
         self._middle = (highest + lowest) / 2
-        self.register_buffer("weight", weight.detach())
+        self.weight = nn.Parameter(weight.detach(), requires_grad=False)  # a forward may ask for the network's parameters
         self.register_buffer("bias", None if bias is None else bias.detach())
         self.register_buffer("conductance", weight.new_full((self.crossbars, *self.tiling.shape), lowest))
         self.register_buffer("conductance_min", weight.new_tensor(lowest))

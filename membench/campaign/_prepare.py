@@ -63,7 +63,7 @@ def prepare(
                 raise InputError(f"{case.description}: {case.images} images are asked for; {dataset.name} has {len(test)}.")
         trained = obtain(NETWORKS.get(base.network), dataset, root=data, progress=progress)
         networks[setup_of(base)] = trained
-        sample = Batches(dataset.normalise(test.images[:2]), lambda: [dataset.normalise(test.images[: base.images])])  # noqa: B023
+        sample = Batches.of(dataset.normalise(test.images[: base.images]), base.batch_size)
         parts = {part for case in alike for part in parts_of(case)}
         train = len(dataset.load("train", data)) if "train" in parts else 0
         sizes = Sizes(len(test), train, math.prod(dataset.shape))

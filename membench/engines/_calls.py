@@ -39,17 +39,20 @@ class Batches:
     """A sample of more than one batch.
 
     Attributes:
-        first: a batch; enough for most networks.
+        first: a small one, which goes through the converted network as well.
+        sizes: of the other sizes that will be measured, since a network may do something else with larger ones.
         others: more of them, for a network whose way depends on the values that it is given (a mixture of experts, an early exit).
     """
 
     first: Any
+    sizes: tuple[Any, ...]
     others: Callable[[], Iterable[Any]]
 
     @classmethod
     def of(cls, images: Tensor, batch_size: int) -> Batches:
-        """Two of these images, and all of them in batches."""
-        return cls(images[:2], lambda: torch.split(images, batch_size))
+        """Two of these images; a whole batch, and the last one; all batches."""
+        batches = torch.split(images, batch_size)
+        return cls(images[:2], (batches[0], batches[-1]) if len(batches[-1]) < batch_size else batches[:1], lambda: batches)
 
 
 def images_in(calls: Iterable[Call]) -> int:

@@ -134,6 +134,10 @@ def _unfit(module: nn.Module, own: Mapping[str, Tensor]) -> str | None:
     weight = own.get("weight")
     if weight is None:
         return "its weight is no parameter of its own (parametrised or pruned? Make that permanent)"
+    if type(weight) is not nn.Parameter:
+        return f"its weight is a {type(weight).__name__}, a kind of tensor that may compute something else"
+    if weight.is_meta:
+        return "its weights are not in memory (they are on the device meta); load them"
     if "forward" in vars(module):
         return "its forward was replaced by a function of its own, which no engine takes over"
     if weight.dtype != torch.float32:
@@ -157,36 +161,45 @@ class _StandIn(nn.Module):
         weight, bias = digital.weight, digital.bias
         assert isinstance(weight, Tensor)
         assert bias is None or isinstance(bias, Tensor)
-        self.register_buffer("weight", weight.detach())
+        self.weight = nn.Parameter(weight.detach(), requires_grad=False)  # a forward may ask for the network's parameters
         self.register_buffer("bias", None if bias is None else bias.detach())
         self._programmed = weight.detach().clone(), None if bias is None else bias.detach().clone()
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as torch's own layers name it
-        return self.geometry.multiply(input, *self._programmed)
+        with torch._C.DisableTorchFunction():  # what stands around functions of torch does not stand around crossbars
+            return self.geometry.multiply(input, *self._programmed)
 
 
 def _compared(model: nn.Module, plan: Plan, sample: Any) -> tuple[Plan, list[str]]:
     """The plan with what the sample showed, and a line for each thing that the network does beside it."""
     copied, _ = replaced(model, plan.layers, lambda name, digital: _StandIn(digital), lambda *_: None)
     modules, kept = {layer.name: layer.module for layer in plan.layers}, Kept.of(model, plan.keep_digital)
-    calls: tuple[Call, ...] = (Call.of(sample.first if isinstance(sample, Batches) else sample),)
-    seen = execute(model, calls, modules, kept)
-    if seen.depends and isinstance(sample, Batches):
-        calls = (*calls, *map(Call.of, sample.others()))
+    batches = sample if isinstance(sample, Batches) else Batches(sample, (), tuple)
+    calls: tuple[Call, ...] = (Call.of(batches.first), *map(Call.of, batches.sizes))
+    versions = _versions(model)
+    first = seen = execute(model, calls[:1], modules, kept)
+    if batches.sizes or first.depends:
+        calls = (*calls, *map(Call.of, batches.others())) if first.depends else calls
         seen = execute(model, calls, modules, kept)
+    moved = [name for name, version in _versions(model).items() if version != versions.get(name)]
     images = max(1, images_in(calls))
     layers = tuple(
         dataclasses.replace(
             layer,
             reads=seen.elements[layer.name] // (layer.weight.shape[0] * images) or None,
-            entered=seen.entered[layer.name],
+            entered=first.entered[layer.name],
         )
         for layer in plan.layers
     )
     digital = list(plan.digital)
     digital += [name for name in (*seen.digital, *seen.constants) if not any(below(name, listed) for listed in digital)]
     found = dataclasses.replace(plan, layers=layers, digital=tuple(digital), calls=calls, depends=seen.depends is not None)
-    faults = [*_inputs(layers, seen), *_outside(seen), *_idle(found)] or _inconstant(model, calls[0], seen.answers[0])
+    faults = [*_inputs(layers, seen), *_outside(seen), *_idle(found)]
+    faults += [
+        f"the network changes {name} when it is called in evaluation mode: results depend on what it saw before"
+        for name in moved
+    ]
+    faults = faults or _inconstant(model, calls[0], seen.answers[0])
     return found, faults or _changed(found, seen, copied)
 
 
@@ -195,9 +208,10 @@ def _inputs(layers: Sequence[PlannedLayer], seen: Execution) -> list[str]:
     beside = {one.matrix for one in seen.products}
     for layer in layers:
         dimensions, words = _INPUTS[type(layer.module)]
-        if not layer.entered and beside & {f"{alias}.weight".lstrip(".") for alias in layer.aliases}:
+        entered = seen.entered[layer.name]
+        if not entered and beside & {f"{alias}.weight".lstrip(".") for alias in layer.aliases}:
             continue  # its weights are used, but not by it: the product is named
-        if not layer.entered:
+        if not entered:
             faults.append(f"{layer.name} ({layer.kind}): the network never calls it, so its crossbars would take no part")
         elif len(seen.shapes[layer.name]) != dimensions:
             faults.append(f"{layer.name} ({layer.kind}): its input has shape {seen.shapes[layer.name]}; {words} is needed")
@@ -226,6 +240,12 @@ def _idle(plan: Plan) -> list[str]:
     ]
 
 
+def _versions(model: nn.Module) -> dict[str, int]:
+    """How often each parameter and buffer was changed."""
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    return {name: value._version for name, value in tensors if not (value.is_inference() or nn.parameter.is_lazy(value))}
+
+
 def _inconstant(model: nn.Module, call: Call, answer: Any) -> list[str]:
     """What is wrong with a network that answers otherwise when it is asked again."""
     with torch.no_grad():
@@ -243,7 +263,7 @@ def _changed(plan: Plan, seen: Execution, copied: nn.Module) -> list[str]:
         found = _executed(copied, plan, plan.calls)
     except Exception as error:  # of the user's forward, which may ask a layer for anything
         return [f"with other layers in place of its own the network fails: {type(error).__name__}: {brief(error)}"]
-    if faults := _unlike(plan, found):
+    if faults := _unlike(plan, _executed(copied, plan, plan.calls[:1])) or _unlike(plan, found, counted=False):
         return faults
     pairs = zip(tensors_in(seen.answers), tensors_in(found.answers), strict=True)
     if all(_same(*pair) for pair in pairs):
@@ -269,10 +289,14 @@ def _executed(network: nn.Module, plan: Plan, calls: Sequence[Call]) -> Executio
     return execute(network, calls, layers, Kept.of(network, plan.keep_digital), weights)
 
 
-def _unlike(plan: Plan, seen: Execution) -> list[str]:
-    """A line for each layer that a converted network does not enter as the digital one does, and each product beside its layers."""
+def _unlike(plan: Plan, seen: Execution, counted: bool = True) -> list[str]:
+    """A line for each layer that a converted network does not enter as the digital one does, and each product beside its layers.
+
+    Args:
+        counted: whether it is the first call alone that was looked at, of which the digital network's counts are known.
+    """
     faults = []
-    for layer in plan.layers:
+    for layer in plan.layers if counted else ():
         now, then = seen.entered[layer.name], layer.entered
         if then is None or plan.depends:
             if now == 0 and not plan.depends:
@@ -280,6 +304,8 @@ def _unlike(plan: Plan, seen: Execution) -> list[str]:
         elif now != then:
             faults.append(f"{layer.name}: the converted network enters it {now} times, the digital one {then} times")
     held = "does a function (a lambda, a closure, a bound method) hold the digital layer? Call layers by their attributes"
+    if plan.depends:
+        held = "which way the network takes depends on values, and is another one here; keep_digital may name what is there"
     return faults + [f"{one}, outside of every converted layer; {held}" for one in (*seen.products, *seen.left)]
 
 
@@ -293,7 +319,7 @@ def check_converted(network: nn.Module, plan: Plan) -> None:
         NotConvertedError: with a line for each layer or product.
     """
     left = [layer.name for layer in plan.layers if type(layer_at(network, layer.name)) in _INPUTS]
-    if faults := [f"{name}: it is digital still" for name in left] or _unlike(plan, _executed(network, plan, plan.calls)):
+    if faults := [f"{name}: it is digital still" for name in left] or _unlike(plan, _executed(network, plan, plan.calls[:1])):
         raise _not_converted(faults)
 
 

@@ -40,7 +40,7 @@ class PlannedLayer:
         aliases: all names under which the network holds this very module.
         reads: vectors that one image puts through it: its outputs over its output channels or features; None where no sample
             was looked at.
-        entered: how often the sample entered it in the digital network; None where no sample was looked at.
+        entered: how often the first call entered it in the digital network; None where no sample was looked at.
     """
 
     name: str
@@ -186,7 +186,7 @@ def observed(modules: Mapping[str, nn.Module]) -> Iterator[Mapping[str, Sequence
 @contextmanager
 def evaluated(model: nn.Module) -> Iterator[None]:
     """In evaluation mode, and afterwards as it was: training would move running means, and draw numbers."""
-    modes = [(module, module.training) for module in model.modules()]
+    modes = [(module, module.training) for module in model.modules() if hasattr(module, "training")]  # a frozen script has none
     try:
         model.eval()
         yield

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -83,6 +84,13 @@ def is_harmless(operator: OpOverload) -> bool:
     if operator.namespace not in ("aten", "prims"):
         return False
     return base_name(operator) in _HARMLESS or is_elementwise(operator) or _functional(operator).is_view
+
+
+def is_composite(operator: OpOverload) -> bool:
+    """Whether it is made of other operators alone: such are dispatched whole in inference mode."""
+    with suppress(RuntimeError):
+        return bool(operator.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd))
+    return False
 
 
 def is_elementwise(operator: OpOverload) -> bool:

@@ -74,7 +74,7 @@ class SimulatedLayer(nn.Module):
             encoding = dataclasses.replace(encoding, dac=None, linear=False)
         self.encoding = encoding
         weight, bias = cast(Tensor, digital.weight), cast("Tensor | None", digital.bias)
-        self.register_buffer("weight", weight.detach())
+        self.weight = nn.Parameter(weight.detach(), requires_grad=False)
         self.register_buffer("bias", None if bias is None else bias.detach())
         low, high = conversion.device.conductance_range
         self.register_buffer("conductance_min", torch.tensor(low, dtype=torch.float64))

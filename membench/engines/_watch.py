@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,8 @@ def execute(
         kept: what stays digital on purpose.
         weights: of the digital layers by name, where the network holds others in their place.
     """
-    watch = _Watch({**_tensors(network), **(weights or {})}, kept.names)
+    of_layers = {name for name, layer in layers.items() for name in (f"{name}.weight", f"{name}.bias")}
+    watch = _Watch({**_tensors(network), **(weights or {})}, kept.names, of_layers)
     escapes = _Escapes(watch)
     with ExitStack() as stack:
         around = {id(module): watch.in_layer(name) for name, module in layers.items()}
@@ -143,16 +144,17 @@ class _Constant:
 class _Watch(TorchDispatchMode):
     """Looks at every operator. What follows from the inputs is known by its memory: views share it, and in-place operators keep it."""
 
-    def __init__(self, tensors: Mapping[str, Tensor], kept_names: frozenset[str]) -> None:
+    def __init__(self, tensors: Mapping[str, Tensor], kept_names: frozenset[str], of_layers: Collection[str]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.seen = Execution()
         self._kept_names = kept_names
+        self._of_layers = of_layers
         self._modules = [""]
         self._kept: list[str] = []
         self._inside = 0
         self._fed: set[object] = set()
         self._constants: dict[object, _Constant] = {}
-        self._scaled: dict[object, tuple[torch.Size, frozenset[int], str]] = {}
+        self._scaled: dict[object, tuple[torch.Size, frozenset[int], str | None]] = {}
         for name, value in tensors.items():
             if not nn.parameter.is_lazy(value):
                 self._constants[_memory(value)] = _Constant(name, operators.is_matrix(value), isinstance(value, nn.Parameter))
@@ -225,7 +227,7 @@ class _Watch(TorchDispatchMode):
         named = kwargs or {}
         if not self.looking:
             return func(*args, **named)
-        if not operators.is_harmless(func) and _composite(func):  # it is made of others, as in inference mode
+        if not operators.is_harmless(func) and operators.is_composite(func):  # it is made of others, as in inference mode
             with self:
                 return func.decompose(*args, **named)
         given = tensors_in([args, named])
@@ -240,8 +242,7 @@ class _Watch(TorchDispatchMode):
             return out
         if operators.asks_for_values(func) and self.seen.depends is None:
             self.seen.depends = Seen(self._modules[-1], operators.base_name(func), _place())
-        others = [one for one in given if not self._is_fed(one) and one.dtype != torch.bool]
-        self._look(func, args, fed, others, made)
+        self._look(func, args, fed, [one for one in given if not self._is_fed(one)], made)
         self.feed([*made, *_written(func, args, named)])
         return out
 
@@ -268,19 +269,32 @@ class _Watch(TorchDispatchMode):
                 self._product(name, matrices[0][1].name if matrices else None)
             return
         for one, constant in matrices:
-            if not (one.is_floating_point() or one.is_complex()):
-                continue
-            if _multiplies(func, args, one, fed, made):
-                self._product(name, constant.name)
-            else:
+            if one.dtype == torch.bool and not _spreads(fed, made):
+                continue  # a mask
+            if one.is_floating_point() or one.is_complex() or one.dtype == torch.bool:
+                if _multiplies(func, args, one, fed, made):
+                    self._product(name, constant.name)
+                else:
+                    self._take_part(constant)
+        for _, constant in constants:
+            if constant.name in self._of_layers and not constant.matrix:  # a norm of a layer's digital weights, say
                 self._take_part(constant)
-        self._sum_of_products(func, args, constants, made)
+        self._sum_of_products(func, args, fed, constants, made)
 
     def _sum_of_products(
-        self, func: OpOverload, args: tuple[Any, ...], constants: Sequence[tuple[Tensor, _Constant]], made: Sequence[Tensor]
+        self,
+        func: OpOverload,
+        args: tuple[Any, ...],
+        fed: Sequence[Tensor],
+        constants: Sequence[tuple[Tensor, _Constant]],
+        made: Sequence[Tensor],
     ) -> None:
-        """A product with a vector that is no parameter, summed at once, is a part of a matrix product."""
+        """A product summed at once along what it has in common is a matrix product: of activations with each other, or, in parts, with
+        a vector that is no parameter."""
         if operators.base_name(func) == "mul" and made:
+            if len(fed) == 2 and not _same_elements(*fed):
+                first, second = (operators.long_dimensions(part.shape, made[0].shape) for part in fed)
+                self._scaled[_memory(made[0])] = made[0].shape, first & second, None
             for one, constant in constants:
                 lengths = operators.long_dimensions(one.shape, made[0].shape)
                 if lengths and not constant.parameter and not constant.matrix:
@@ -328,8 +342,18 @@ def _multiplies(func: OpOverload, args: tuple[Any, ...], matrix: Tensor, fed: Se
     if not operators.is_elementwise(func):
         return False
     if operators.only_adds(func):  # unless each activation meets many elements of the matrix, as in a distance
-        return bool(made) and made[0].numel() > max(map(operators.distinct, fed))
+        return _spreads(fed, made)
     return True
+
+
+def _spreads(fed: Sequence[Tensor], made: Sequence[Tensor]) -> bool:
+    """Whether each activation meets more than one element of what it is combined with."""
+    return bool(made) and made[0].numel() > max(map(operators.distinct, fed)) > 1
+
+
+def _same_elements(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are one: a square."""
+    return _memory(one) == _memory(other) and one.shape == other.shape and bool(one.storage_offset() == other.storage_offset())
 
 
 class _Escapes(TorchFunctionMode):
@@ -354,12 +378,6 @@ def _memory(tensor: Tensor) -> object:
         return StorageWeakRef(tensor.untyped_storage())
     except (NotImplementedError, RuntimeError):  # sparse and other opaque tensors have no storage
         return id(tensor)
-
-
-def _composite(func: OpOverload) -> bool:
-    with suppress(RuntimeError):
-        return bool(func.has_kernel_for_dispatch_key(torch._C.DispatchKey.CompositeImplicitAutograd))
-    return False
 
 
 def _written(func: OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[Tensor]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 
 class Net(nn.Module):
@@ -434,6 +435,92 @@ class Counting(Net):
     def between(self, y: Tensor) -> Tensor:
         self.calls += 1
         return y * (1 + self.calls)
+
+
+# Other functions than the layers', and results that depend on what came before
+
+
+class Ternary(Tensor):
+    """Weights that torch's functions take as -1, 0 or 1."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.linear:
+            return F.linear(args[0], args[1].as_subclass(Tensor).sign(), *args[2:])
+        return super().__torch_function__(func, types, args, kwargs)
+
+
+@awkward("its weight is a Ternary")
+class OfAnotherKind(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.b.weight = nn.Parameter(self.b.weight.detach().as_subclass(Ternary))
+
+
+class Coarse(TorchFunctionMode):
+    """Rounds every weight that F.linear takes."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.linear:
+            args = (args[0], args[1].round(), *args[2:])
+        return func(*args, **(kwargs or {}))
+
+
+@awkward("gives another output")
+class InAMode(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        with Coarse():
+            return super().forward(x)
+
+
+@awkward("eq with signs")
+class Xnor(Net):
+    """Counts equal signs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("signs", torch.rand(8, 8) > 0.5)
+
+    def between(self, y: Tensor) -> Tensor:
+        return ((y > 0.1).unsqueeze(1) == self.signs).float().sum(-1)
+
+
+@awkward("mul and sum at")
+class Involution(Net):
+    """Filters that are computed from the input, multiplied element by element."""
+
+    def between(self, y: Tensor) -> Tensor:
+        return (y.softmax(1)[:, None] * y[:, :, None].expand(-1, -1, 8)).sum(2)
+
+
+@awkward("listed: b.weight")
+class ByItsNorm(Net):
+    """Divides by the norms of the digital weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / self.b.weight.norm(dim=1)
+
+
+@awkward("the network changes scale when it is called in evaluation mode")
+class FirstBatch(Net):
+    """Takes its scale from the first batch that it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.ready = nn.Parameter(torch.ones(8)), False
+
+    def between(self, y: Tensor) -> Tensor:
+        if not self.ready:
+            self.scale.copy_(1 / y.std(0))
+            self.ready = True
+        return y * self.scale
+
+
+@awkward("they are on the device meta")
+class NotLoaded(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.b = nn.Linear(8, 3, device="meta")
 
 
 # Listed, not refused

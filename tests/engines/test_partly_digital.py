@@ -9,8 +9,9 @@ import torchvision
 from partly_digital import NETWORKS
 from torch import Tensor, nn
 
+import membench
 from membench import ADC, Conversion, Tuning
-from membench.engines import ENGINES
+from membench.engines import ENGINES, Batches
 from membench.errors import UnsupportedError
 
 X = torch.rand(4, 8, generator=torch.Generator().manual_seed(0))
@@ -30,6 +31,25 @@ def test_what_stays_digital_is_refused_or_listed(name: str) -> None:
         engine.plan(network.build(), HARSH, (), X)
 
 
+class Fused(nn.Module):
+    """Larger batches take one matrix in place of two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up = nn.Linear(8, 4, bias=False), nn.Linear(4, 3, bias=False)
+        self.both = (self.up.weight @ self.down.weight).detach()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.both.T if len(x) > 3 else self.up(self.down(x))
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(X, 4), (X[:3].repeat(3, 1), 4)])
+def test_batches_of_every_size_that_is_measured_are_looked_at(images: Tensor, batch_size: int) -> None:
+    assert len(ENGINES.get("vectorized").plan(Fused(), HARSH, (), Batches.of(images, 3)).layers) == 2
+    with pytest.raises(UnsupportedError, match="mm with a matrix that is no parameter"):
+        ENGINES.get("vectorized").plan(Fused(), HARSH, (), Batches.of(images, batch_size))
+
+
 class Clean(nn.Module):
     """What networks do between their layers, none of it a product with a matrix."""
 
@@ -47,6 +67,7 @@ class Clean(nn.Module):
     mean: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
+        x = x.to(next(self.parameters()).device)
         x = (x - self.mean) / x.std((2, 3), keepdim=True).clamp(min=1e-3)
         y = F.interpolate(self.stem(x), scale_factor=0.5, mode="bilinear")
         y = torch.cat([branch(y) for branch in self.branches.values()], 1)
@@ -74,3 +95,28 @@ def test_published_networks_are_converted_without_a_complaint(name: str) -> None
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     assert len(plan.layers) == len(convolutions)
     assert not any(name.endswith((":products", ":constants")) for name in plan.digital)
+
+
+def test_a_network_that_asks_for_its_parameters_finds_some() -> None:
+    """`next(self.parameters()).device` is how many networks find their device."""
+    converted = membench.convert(Asking(), HARSH, sample=X, verbose=False)
+    assert converted(X).shape == (4, 3)
+    assert not any(parameter.requires_grad for parameter in converted.parameters())
+
+
+class Asking(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x.to(next(self.parameters()).device))
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # torch asks for torch.compile in its place
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_frozen_script_beside_the_layers_is_let_alone() -> None:
+    script = torch.jit.freeze(torch.jit.script(nn.Sequential(nn.ReLU(), nn.Flatten()).eval()))
+    assert (
+        len(ENGINES.get("vectorized").plan(nn.Sequential(nn.Linear(8, 8), script, nn.Linear(8, 3)), HARSH, (), X).layers) == 2
+    )
