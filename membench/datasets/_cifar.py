@@ -12,7 +12,8 @@ import torch
 import torchvision
 
 from membench.datasets import _parquet
-from membench.datasets._base import Dataset, Part, Split
+from membench.datasets._builtin import BuiltIn
+from membench.datasets._split import Part, Split
 from membench.errors import FileFormatError
 from membench.words import brief
 
@@ -33,7 +34,7 @@ class _DataOnly(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-class CIFAR(Dataset):
+class CIFAR(BuiltIn):
     """Base of both.
 
     Attributes:
@@ -46,6 +47,7 @@ class CIFAR(Dataset):
 
     shape = (3, 32, 32)
     augment = ("shift", "mirror")
+    test_images = 10_000
     folder: ClassVar[str]
     batches: ClassVar[dict[str, tuple[str, ...]]]
     keys: ClassVar[tuple[bytes, str]]

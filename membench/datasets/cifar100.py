@@ -9,6 +9,7 @@ from membench.datasets._cifar import CIFAR
 class CIFAR100(CIFAR):
     name = "cifar100"
     classes = 100
+    shares_images = True
     mean = (0.5071, 0.4866, 0.4409)
     std = (0.2673, 0.2564, 0.2762)
     folder = "cifar-100-python"

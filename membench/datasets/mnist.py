@@ -9,19 +9,23 @@ import numpy as np
 import torch
 import torchvision
 
-from membench.datasets._base import DATASETS, Dataset, Part, Split
+from membench.datasets._base import DATASETS
+from membench.datasets._builtin import BuiltIn
+from membench.datasets._split import Part, Split
 from membench.errors import FileFormatError
 
 _FILES = {"train": "train", "test": "t10k"}
 
 
-class MNIST(Dataset):
+class MNIST(BuiltIn):
     name = "mnist"
     classes = 10
     shape = (1, 28, 28)
     mean = (0.1307,)
     std = (0.3081,)
     augment = ("shift",)
+    test_images = 10_000
+    layouts = "in torchvision's layout"
 
     def find(self, root: Path) -> Path | None:
         place = root / "MNIST" / "raw"
