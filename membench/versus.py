@@ -102,8 +102,9 @@ def versus(
 def _refused(case: Case, names: Sequence[str], data: Path | None) -> dict[str, str]:
     """Why engines cannot measure a case, found out before any of them is run."""
     dataset, network = DATASETS.get(case.dataset), NETWORKS.get(case.network)
+    test = dataset.load("test", data)
     model = obtain(network, dataset, root=data).model
-    sample = dataset.normalise(dataset.load("test", data).images[:2])
+    sample = dataset.normalise(test.images[:2])
     found = {}
     for name in names:
         engine = ENGINES.get(name)

@@ -55,7 +55,8 @@ class Dataset(ABC):
         test_images: how many images the test part has, so that a case that asks for more is refused before anything is read; None:
             known when it is read.
         remedy: the command, or a sentence, that gets the data.
-        found_on_reading: attributes that are not declared, but taken from the data by `read`.
+        found_on_reading: attributes that are not declared, but found in the data when they are read.
+        in_memory: whether the data are in memory when they are declared, so that they can be checked then.
     """
 
     name: str = ""
@@ -67,6 +68,7 @@ class Dataset(ABC):
     shares_images: bool = False
     test_images: int | None = None
     found_on_reading: tuple[str, ...] = ()
+    in_memory: bool = False
 
     @abstractmethod
     def find(self, root: Path) -> Path | None:
@@ -108,7 +110,7 @@ class Dataset(ABC):
             InputError: when `find` fails.
         """
         place = root or data_root()
-        found = self._guarded("find", lambda: self.find(place))
+        found = self._guarded("find()", lambda: self.find(place))
         if found is None:
             raise DataMissingError(self.absent(place))
         if not isinstance(found, str | os.PathLike):
@@ -168,7 +170,7 @@ class Dataset(ABC):
             InputError: when the data set declares something that cannot be, or its own code fails.
         """
         found = self.locate(root)
-        return _load(self, found, part, self.stamp(found))
+        return loaded(self, found, part, self.stamp(found))
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images as a network gets them, (n, channels, *size) in float32: less the mean, over the deviation of each channel.
@@ -185,15 +187,19 @@ class Dataset(ABC):
         """Changes when a file at `found`, or anywhere below it, does: what was read before is not taken for what lies there now."""
         return tuple(_files(found, set()))
 
-    def _guarded(self, method: str, call: Callable[[], T]) -> T:
-        """What a user's method returns; what it raises, in membench's words."""
+    def _part(self, found: Path, part: Part, stamp: object) -> object:
+        """What `read` gives, not checked yet."""
+        return self._guarded("read()", lambda: self.read(found, part))
+
+    def _guarded(self, what: str, call: Callable[[], T]) -> T:
+        """What a user's own code returns; what it raises, in membench's words."""
         try:
             return call()
         except (MembenchError, MemoryError):
             raise
         except Exception as error:
             raise InputError(
-                f"Data set {quoted(self.name)}: {method}() failed: {type(error).__name__}: {brief(error)} (at {raised_at(error)})."
+                f"Data set {quoted(self.name)}: {what} failed: {type(error).__name__}: {brief(error)} (at {raised_at(error)})."
             ) from error
 
 
@@ -217,14 +223,14 @@ def _files(place: Path, seen: set[tuple[int, int]]) -> Iterator[tuple[str, int, 
 
 
 @lru_cache(maxsize=4)
-def _load(dataset: Dataset, found: Path, part: Part, stamp: object) -> Split:
+def loaded(dataset: Dataset, found: Path, part: Part, stamp: object) -> Split:
+    """A part as `load` gives it. The last few are kept."""
     check_declared(dataset)
-    given = dataset._guarded("read", lambda: dataset.read(found, part))
-    split = as_tensors(dataset, given, part, found)
+    split = as_tensors(dataset, dataset._part(found, part, stamp), part, found)
     check_read(dataset, split, part, found)
     if part == "test":
         return split
-    rest = without(split, _load(dataset, found, "test", stamp))
+    rest = without(split, loaded(dataset, found, "test", stamp))
     check_rest(dataset, split, rest, found)
     return rest
 
@@ -245,6 +251,8 @@ def _checked(name: str, item: object) -> Dataset:
     check_name("data set", name, item.name or name)
     item.name = name
     check_declared(item)
+    if item.in_memory:
+        item.load("train")
     return item
 
 

@@ -85,7 +85,7 @@ def check_declared(dataset: Dataset) -> None:
     for field in ("mean", "std"):
         if shape is not None and field in known and len(known[field]) != shape[0]:
             raise InputError(
-                f"{start}: {field} is {quoted(known[field])}; shape {shape} has {shape[0]} channels, and one number a channel is needed."
+                f"{start}: {field} is {quoted(known[field])}; shape {shape} begins with {shape[0]} channels, and each needs one number."
             )
     if known["augment"] and shape is not None and len(shape) != 3:
         raise InputError(
@@ -99,7 +99,7 @@ def check_declared(dataset: Dataset) -> None:
 # What is read
 
 
-class _Reading(NamedTuple):
+class Reading(NamedTuple):
     """What is being read, for messages."""
 
     dataset: Dataset
@@ -117,7 +117,7 @@ def as_tensors(dataset: Dataset, given: object, part: Part, found: Path) -> Spli
     Raises:
         FileFormatError: names data set, part, field and value, and says what to do.
     """
-    reading = _Reading(dataset, part, found)
+    reading = Reading(dataset, part, found)
     if not isinstance(given, Split):
         reading.refuse("what was read", f"it is {_a(given)}, not a Split", "Return Split(images, labels)")
     images, labels = _array(reading, "images", given.images), _labels(reading, _array(reading, "labels", given.labels))
@@ -133,7 +133,7 @@ def _a(value: object) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 
-def _array(reading: _Reading, field: str, value: Any) -> NDArray[Any]:
+def _array(reading: Reading, field: str, value: Any) -> NDArray[Any]:
     if isinstance(value, Tensor) and value.layout is torch.strided:
         value = value.detach().cpu()
         return np.asarray((value.float() if value.dtype is torch.bfloat16 else value).numpy())
@@ -147,7 +147,7 @@ def _tensor(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
-def _labels(reading: _Reading, labels: NDArray[Any]) -> NDArray[np.int64]:
+def _labels(reading: Reading, labels: NDArray[Any]) -> NDArray[np.int64]:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2:
@@ -165,7 +165,7 @@ def _labels(reading: _Reading, labels: NDArray[Any]) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def _values(reading: _Reading, images: NDArray[Any]) -> NDArray[Any]:
+def _values(reading: Reading, images: NDArray[Any]) -> NDArray[Any]:
     kind = images.dtype.kind
     if images.dtype == np.uint8:
         return images
@@ -195,7 +195,7 @@ def check_read(dataset: Dataset, split: Split, part: Part, found: Path) -> None:
     Raises:
         FileFormatError: names data set, part, field and value, and says what to do.
     """
-    reading = _Reading(dataset, part, found)
+    reading = Reading(dataset, part, found)
     has, shape = tuple(split.images.shape[1:]), tuple(dataset.shape)
     if has != shape:
         reading.refuse("images", f"they have shape {has}; {dataset.name} has {shape}", _reshaping(has, shape))
@@ -203,6 +203,10 @@ def check_read(dataset: Dataset, split: Split, part: Part, found: Path) -> None:
         fault = f"{len(split)} images; {dataset.name} has {dataset.test_images} test images"
         reading.refuse("images", fault, "Give them all, or declare how many there are as test_images")
     present, classes = torch.unique(split.labels).tolist(), dataset.classes
+    if classes < 2:
+        reading.refuse(
+            "labels", f"all are {present[0]}; 2 classes or more are needed", "Give images of each class, with its number"
+        )
     low, high = present[0], present[-1]
     from_one = low == 1 and len(present) == high
     if from_one and high == classes:
@@ -228,7 +232,7 @@ def check_rest(dataset: Dataset, split: Split, rest: Split, found: Path) -> None
     left_out = len(split) - len(rest)
     if not left_out:
         return
-    reading = _Reading(dataset, "train", found)
+    reading = Reading(dataset, "train", found)
     both = f"{left_out} of {len(split)} are test images as well, to the last value, and are left out of training"
     if len(torch.unique(rest.labels)) < dataset.classes:
         advice = "Train on other images than those that are tested"
