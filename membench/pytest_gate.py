@@ -53,7 +53,7 @@ class Gate:
             raise pytest.UsageError(
                 "--membench-gate and --collect-only exclude each other: the gate would be open, and nothing measured"
             )
-        self.cases()
+        self._check_images(self.cases())
         _ = self.known
         if self.report is not None and not hasattr(self.config, "workerinput"):
             with suppress(OSError):  # writing it will tell
@@ -130,14 +130,19 @@ class Gate:
                 case: Case = item.callspec.params["membench_case"]  # type: ignore[assignment]
                 self._select([case.name])
         if self.selected and not self.config.option.collectonly:
-            self._check_images()
+            self._check_images([case for case in self.cases() if case.name in self.selected])
 
-    def _check_images(self) -> None:
-        """Before the first case is measured: read the data sets that do not declare how many test images they have."""
+    def _check_images(self, cases: list[Case]) -> None:
+        """Before the first case is measured: read the data sets that do not declare how many test images they have.
+
+        A worker of xdist leaves it to the controller, which does so with --membench-gate; without, each case says so itself.
+        """
         from membench.datasets import check_images
 
+        if hasattr(self.config, "workerinput"):
+            return
         try:
-            check_images([case for case in self.cases() if case.name in self.selected], read=True)
+            check_images(cases, read=True)
         except MembenchError as error:
             raise pytest.UsageError(str(error)) from error
 

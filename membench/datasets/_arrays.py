@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
@@ -14,7 +13,7 @@ import numpy as np
 from membench.datasets._contract import Reading
 from membench.datasets._made import InFile, InMemory, Known, Made
 from membench.datasets._split import Part, Split
-from membench.errors import InputError
+from membench.errors import InputError, MembenchError
 from membench.words import brief, quoted
 
 _IMAGES = ("x", "images", "image", "data", "features")
@@ -105,10 +104,12 @@ class Npz(InFile):
         if not zipfile.is_zipfile(found):
             reading.refuse("file", "it is no whole .npz file", advice)
         try:
-            with np.load(found, allow_pickle=False) as stored:
+            with found.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 chosen = self._chosen(stored.files, reading)
                 return {part: Split(stored[x], stored[y]) for part, (x, y) in chosen.items()}
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        except MembenchError:
+            raise
+        except Exception as error:  # a damaged archive raises many kinds, MemoryError among them
             return reading.refuse("file", f"it cannot be read as .npz: {brief(error)}", advice)
 
     def _chosen(self, names: Sequence[str], reading: Reading) -> dict[Part, tuple[str, str]]:

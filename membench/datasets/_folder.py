@@ -114,17 +114,21 @@ class Folder(InFile):
         """One image, (channels, height, width)."""
         try:
             with Image.open(file) as image:
-                if image.mode in ("I", "F", "I;16", "I;16B", "I;16L", "I;16N"):
-                    reading.refuse("images", f"{file} has more than 8 bits a channel (mode {image.mode})", "Save 8-bit images")
-                if self.mode is None and image.mode not in ("L", "RGB"):
-                    advice = "Give mode='RGB' or mode='L' to convert all images to it"
-                    reading.refuse("images", f"{file} is of mode {image.mode}, neither grey (L) nor RGB", advice)
-                loaded = image.convert(self.mode or image.mode)
-        except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+                image.load()
+                frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a camera's preview
+        except Exception as error:  # Pillow raises many kinds on damaged bytes
             reading.refuse("images", f"{file} cannot be read: {brief(error)}", "Replace it, or remove it")
-        if self.size is not None and loaded.size != self.size[::-1]:
-            loaded = loaded.resize(self.size[::-1], Image.Resampling.BILINEAR)
-        pixels = np.asarray(loaded)
+        if frames != 1:
+            reading.refuse("images", f"{file} holds {frames} frames", "Save each as an image of its own")
+        if image.mode[0] in "IF":
+            reading.refuse("images", f"{file} has more than 8 bits a channel (mode {image.mode})", "Save 8-bit images")
+        if self.mode is None and image.mode not in ("L", "RGB"):
+            advice = "Give mode='RGB' or mode='L' to convert all images to it"
+            reading.refuse("images", f"{file} is of mode {image.mode}, neither grey (L) nor RGB", advice)
+        converted = image.convert(self.mode or image.mode)
+        if self.size is not None and converted.size != self.size[::-1]:
+            converted = converted.resize(self.size[::-1], Image.Resampling.BILINEAR)
+        pixels = np.asarray(converted)
         return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
 
     def _refuse_unlike(self, file: Path, has: tuple[int, ...], first: tuple[int, ...], reading: Reading) -> None:

@@ -13,7 +13,6 @@ from conftest import needs_data
 from membench.datasets import DATASETS, Dataset, Split, balanced_order, image_hashes
 from membench.datasets._contract import as_tensors
 from membench.errors import DataMissingError
-from membench.storage import data_root
 
 PARTS = ("train", "test")
 
