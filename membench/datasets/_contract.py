@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -81,19 +81,24 @@ def check_declared(dataset: Dataset) -> None:
             raise InputError(f"{start} does not say its {field}: {words}.") from None
         if not allowed(known[field]):
             raise InputError(f"{start}: {field} is {quoted(known[field])}; it must be {words}.")
-    shape = known.get("shape")
+    if "shape" in known:
+        _check_together(start, known["shape"], {field: known[field] for field in ("mean", "std", "augment") if field in known})
+    if inspect.isgeneratorfunction(type(dataset).read):
+        raise InputError(f"{start}: read() is a generator; it must return a whole part, Split(images, labels).")
+
+
+def _check_together(start: str, shape: tuple[int, ...], known: Mapping[str, Any]) -> None:
+    """Refuse fields that do not fit the shape."""
     for field in ("mean", "std"):
-        if shape is not None and field in known and len(known[field]) != shape[0]:
+        if field in known and len(known[field]) != shape[0]:
             raise InputError(
                 f"{start}: {field} is {quoted(known[field])}; shape {shape} begins with {shape[0]} channels, and each needs one number."
             )
-    if known["augment"] and shape is not None and len(shape) != 3:
+    if known.get("augment") and len(shape) != 3:
         raise InputError(
             f"{start}: augment is {quoted(known['augment'])}; only images (channels, height, width) can be shifted or mirrored, and its "
             f"shape is {shape}. Leave it out."
         )
-    if inspect.isgeneratorfunction(type(dataset).read):
-        raise InputError(f"{start}: read() is a generator; it must return a whole part, Split(images, labels).")
 
 
 # What is read
@@ -124,9 +129,10 @@ def as_tensors(dataset: Dataset, given: object, part: Part, found: Path) -> Spli
     if images.ndim == 0 or len(images) != len(labels) or len(images) == 0:
         number = len(images) if images.ndim else 0
         reading.refuse("images", f"{number} images and {len(labels)} labels", "Give as many labels as images, and at least one")
-    if images.ndim < 2:
+    values = _values(reading, images)
+    if values.ndim < 2:
         reading.refuse("images", f"their array has shape {images.shape}", "Give an array of shape (n, channels, ...)")
-    return Split(_tensor(_values(reading, images)), _tensor(labels))
+    return Split(_tensor(values), _tensor(labels))
 
 
 def _a(value: object) -> str:
@@ -199,6 +205,8 @@ def check_read(dataset: Dataset, split: Split, part: Part, found: Path) -> None:
     has, shape = tuple(split.images.shape[1:]), tuple(dataset.shape)
     if has != shape:
         reading.refuse("images", f"they have shape {has}; {dataset.name} has {shape}", _reshaping(has, shape))
+    together = {field: getattr(dataset, field) for field in ("mean", "std", "augment")}
+    _check_together(f"Data set {quoted(dataset.name)}", shape, together)
     if part == "test" and dataset.test_images not in (None, len(split)):
         fault = f"{len(split)} images; {dataset.name} has {dataset.test_images} test images"
         reading.refuse("images", fault, "Give them all, or declare how many there are as test_images")

@@ -69,7 +69,7 @@ class TorchParts(InMemory):
                 _check_style(part, source)
         self.parts = parts
         if "test" in parts and not _is_factory(parts["test"]):
-            self.test_images = len(parts["test"])  # type: ignore[arg-type]
+            self.test_images = len(parts["test"]) or None  # type: ignore[arg-type]
 
     def find(self, root: Path) -> Path:
         return Path("a torch data set")  # for messages
