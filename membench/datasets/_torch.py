@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from membench.datasets._base import sentence
 from membench.datasets._contract import Reading
 from membench.datasets._made import InMemory, Known, Made
 from membench.datasets._split import Part, Split
@@ -106,9 +107,8 @@ class TorchParts(InMemory):
         except (FileNotFoundError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "not found" not in str(error).lower():  # as torchvision's data sets say it
                 raise
-            raise DataMissingError(
-                f"{self.name} was not found: {brief(error)}. {self.known.get('remedy', 'Download it first.')}"
-            ) from error
+            remedy = sentence(self.known.get("remedy", "Download it first"))
+            raise DataMissingError(f"{self.name} was not found: {brief(error).rstrip('.')}. {remedy}") from error
 
 
 def _is_factory(source: object) -> bool:
