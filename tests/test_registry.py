@@ -82,7 +82,7 @@ def test_a_registry_can_check_what_it_is_given() -> None:
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", "-a", "a b", "a\n", "ü", "x" * 81, None])
 def test_a_name_that_no_file_can_have_is_refused(name: object) -> None:
-    with pytest.raises(InputError, match="The name of a thing is .*; it must be 1 to 80 letters, digits"):
+    with pytest.raises(InputError, match=r"The name of a thing is .*; it must be 1 to 80 letters, digits"):
         check_name("thing", name, name)
 
 

@@ -10,8 +10,9 @@ from typing import Any, Unpack
 
 import numpy as np
 
+from membench.datasets._base import Dataset
 from membench.datasets._contract import Reading
-from membench.datasets._made import InFile, InMemory, Known, Made
+from membench.datasets._made import InFile, InMemory, Known
 from membench.datasets._split import Part, Split
 from membench.errors import InputError, MembenchError
 from membench.words import brief, quoted
@@ -22,7 +23,7 @@ _PARTS: dict[Part, tuple[str, ...]] = {"train": ("train",), "test": ("test", "va
 _MEMBERS = 12  # names of arrays that a message lists
 
 
-def arrays(x_train: Any, y_train: Any, x_test: Any = None, y_test: Any = None, **known: Unpack[Known]) -> Made:
+def arrays(x_train: Any, y_train: Any, x_test: Any = None, y_test: Any = None, **known: Unpack[Known]) -> Dataset:
     """A data set of arrays that are in memory.
 
         DATASETS.add("digits", arrays(x_train, y_train, x_test, y_test))
@@ -66,7 +67,7 @@ class Arrays(InMemory):
         return self.parts
 
 
-def npz(file: str | os.PathLike[str], *, keys: Sequence[str] | None = None, **known: Unpack[Known]) -> Made:
+def npz(file: str | os.PathLike[str], *, keys: Sequence[str] | None = None, **known: Unpack[Known]) -> Dataset:
     """A data set in a file of `numpy.savez` or `numpy.savez_compressed`. The file is read when it is needed.
 
         DATASETS.add("ecg", npz("data/ecg.npz"))

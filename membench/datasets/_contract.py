@@ -59,6 +59,7 @@ _DECLARED: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: isinstance(value, tuple | list) and all(word in AUGMENTATIONS for word in value),
         f"a tuple of the words {', '.join(map(repr, AUGMENTATIONS))}, or ()",
     ),
+    "shares_images": (lambda value: isinstance(value, bool), "True or False"),
     "test_images": (lambda value: value is None or _is_count(value), "a positive integer, or None where it is not known"),
     "remedy": (lambda value: isinstance(value, str), "a sentence or a command"),
 }
@@ -226,7 +227,7 @@ def check_read(dataset: Dataset, split: Split, part: Part, found: Path) -> None:
     if len(present) < classes:
         missing = _listed(sorted(set(range(classes)) - set(present)))
         fault = f"they hold {len(present)} classes; {dataset.name} has {classes}, and no image is of class {missing}"
-        advice = "Give each class images in both parts, or declare fewer classes"
+        advice = f"Give each class images in both parts, or number {len(present)} classes without gaps"
         reading.refuse("labels", fault, f"Subtract 1 if the labels count from 1. {advice}" if from_one else advice)
     _warn_if_unusual(dataset, split, part)
 
@@ -246,7 +247,8 @@ def check_rest(dataset: Dataset, split: Split, rest: Split, found: Path) -> None
         advice = "Train on other images than those that are tested"
         reading.refuse("images", f"{both}; then no image of class {_lost(split, rest)} is left", advice)
     if not dataset.shares_images:
-        warnings.warn(f"Data set {quoted(dataset.name)}, train part: {both}.", UnusualDataWarning, stacklevel=2)
+        said = f"Data set {quoted(dataset.name)}, train part: {both}. Declare shares_images=True where that is known."
+        warnings.warn(said, UnusualDataWarning, stacklevel=2)
 
 
 def _lost(split: Split, rest: Split) -> str:

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from membench.datasets._base import Dataset
 from membench.datasets._contract import Reading
-from membench.datasets._made import InFile, Known, Made
+from membench.datasets._made import InFile, Known
 from membench.datasets._split import Part, Split
 from membench.errors import InputError
 from membench.words import brief, quoted
@@ -30,7 +31,7 @@ def image_folder(
     *,
     mode: Mode | None = None,
     **known: Unpack[Known],
-) -> Made:
+) -> Dataset:
     """A data set of image files: `train/CLASS/*.png` and `test/CLASS/*.png`, or `CLASS/*.png` with `test_fraction`.
 
         DATASETS.add("leaves", image_folder("data/leaves", size=(64, 64)))

@@ -34,6 +34,7 @@ class Known(TypedDict, total=False):
         mean: of each channel, after uint8 was divided by 255; else that of the training part.
         std: standard deviation of each channel, of the same numbers; else that of the training part.
         augment: what training does to an image at random: `shift`, `mirror`; else nothing.
+        shares_images: whether it is known that some training images are test images as well; else a warning says how many.
         test_fraction: 0 to 1, exclusive: what proportion of each class becomes the test part, where the data have none: the images
             with the lowest hashes, so that the choice depends on neither a seed nor an order.
         channels: which axis of an image's array holds the channels: `first`, `last`, or `none` where there is one channel without an
@@ -46,6 +47,7 @@ class Known(TypedDict, total=False):
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augment: tuple[str, ...]
+    shares_images: bool
     test_fraction: float
     channels: Layout
     remedy: str
@@ -66,7 +68,7 @@ class Made(Dataset):
             raise InputError(f"channels is {quoted(channels)}; it must be 'first', 'last' or 'none'.")
         self.known = known
         self.found_on_reading = tuple(fact for fact in FACTS if fact not in known)
-        self.__dict__ |= {field: value for field, value in known.items() if field in (*FACTS, "augment")}
+        self.__dict__ |= {field: value for field, value in known.items() if field in (*FACTS, "augment", "shares_images")}
 
     @abstractmethod
     def read_parts(self, found: Path) -> Mapping[Part, Split]:

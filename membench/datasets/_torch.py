@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from membench.datasets._base import sentence
+from membench.datasets._base import Dataset, sentence
 from membench.datasets._contract import Reading
-from membench.datasets._made import InMemory, Known, Made
+from membench.datasets._made import InMemory, Known
 from membench.datasets._split import Part, Split
 from membench.errors import DataMissingError, InputError
 from membench.words import brief
@@ -32,7 +32,7 @@ class MapStyle(Protocol):
 
 def torch_dataset(
     train: MapStyle | Callable[[], MapStyle], test: MapStyle | Callable[[], MapStyle] | None = None, **known: Unpack[Known]
-) -> Made:
+) -> Dataset:
     """A data set of map-style `torch.utils.data.Dataset`s, whose items are (image, class).
 
         DATASETS.add(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import own_data
 import pytest
 import torch
 
-from membench.datasets import Dataset, arrays, image_hashes, npz
+from membench.datasets import Dataset, UnusualDataWarning, arrays, image_hashes, npz
 from membench.errors import DataMissingError, InputError, MembenchError
 
 
@@ -85,7 +86,7 @@ def test_labels_that_count_from_1_are_told_so_and_one_class_is_none() -> None:
     [
         (
             {"clases": 3},
-            "clases: there is no such field. Fields: classes, shape, mean, std, augment, test_fraction, channels, remedy.",
+            "clases: there is no such field. Fields: classes, shape, mean, std, augment, shares_images, test_fraction, channels, remedy.",
         ),
         ({"test_fraction": 20}, "test_fraction is 20; it must be a number between 0 and 1, as 0.2."),
         ({"test_fraction": 0.0}, "test_fraction is 0.0"),
@@ -116,6 +117,18 @@ def test_declared_facts_that_the_data_contradict_are_refused() -> None:
     assert "labels: they are 0 to 2, 3 classes; mine has 2 classes" in refusal(made(own_data.pixels(30), classes=2))
     assert "mean is (0.5,)" in refusal(made(own_data.pixels(30), mean=(0.5,)))
     assert "augment is ('shift',)" in refusal(made(own_data.signals(30), augment=("shift",)))
+
+
+def test_images_in_both_parts_are_left_out_with_a_warning_that_can_be_declared() -> None:
+    x, y = own_data.pixels(60), own_data.labels(60)
+    for known in ({}, {"shares_images": True}):
+        dataset = own_data.named("mine", arrays(x[:40], y[:40], x[36:], y[36:], **known))
+        with (
+            pytest.warns(UnusualDataWarning, match="4 of 40 are test images as well.*Declare shares_images=True")
+            if not known
+            else nullcontext()
+        ):
+            assert len(dataset.load("train")) == 36
 
 
 # The split

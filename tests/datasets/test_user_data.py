@@ -130,7 +130,7 @@ def test_a_class_that_a_part_lacks_is_named(part: str) -> None:
     parts[part] = parts[part].take(torch.from_numpy(np.flatnonzero(classes() != 1)))
     said = refusal(Own(parts))
     assert f"Data set 'own', {part} part, labels: they hold 2 classes; own has 3, and no image is of class 1" in said
-    assert "Give each class images in both parts, or declare fewer classes" in said
+    assert "Give each class images in both parts, or number 2 classes without gaps" in said
 
 
 def signals(seed: int) -> Split:
