@@ -1,7 +1,5 @@
 """CIFAR-100: 50,000 + 10,000 colour images in 100 classes."""
 
-import torchvision
-
 from membench.datasets._base import DATASETS
 from membench.datasets._cifar import CIFAR
 
@@ -16,7 +14,7 @@ class CIFAR100(CIFAR):
     batches = {"train": ("train",), "test": ("test",)}  # noqa: RUF012
     keys = (b"fine_labels", "fine_label")
     parquet = ("cifar100/cifar100", "cifar100")
-    source = torchvision.datasets.CIFAR100
+    torchvision_name = "CIFAR100"
 
 
 DATASETS.add(CIFAR100.name, CIFAR100())

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 
 from membench.datasets._base import DATASETS
 from membench.datasets._builtin import BuiltIn
@@ -38,6 +37,8 @@ class MNIST(BuiltIn):
         return Split(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels.astype(np.int64)))
 
     def download(self, root: Path) -> None:
+        import torchvision  # takes a second, and is needed for downloads alone
+
         torchvision.datasets.MNIST(str(root), download=True)
 
 
