@@ -51,11 +51,10 @@ def prepare(
     executor = ENGINES.get(engine)
     executor.require()
     setups = {setup_of(case): case for case in cases}
-    check_images(cases, data, label=lambda case: case.description)
+    check_images(cases, data, read=True, label=lambda case: case.description)
     for base in setups.values():  # before a network is trained for any
         DATASETS.get(base.dataset).load("test", data)
         check_fit(NETWORKS.get(base.network), DATASETS.get(base.dataset))
-    check_images(cases, data, read=True, label=lambda case: case.description)
     networks: dict[str, Trained] = {}
     memory: dict[str, int] = {}
     digests: dict[str, str] = {}

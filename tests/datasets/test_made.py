@@ -64,6 +64,8 @@ def test_statistics_do_not_depend_on_the_order_or_on_how_a_machine_adds_up() -> 
     order = np.random.default_rng(0).permutation(len(x))
     one, other = made(x, test_fraction=0.01), made(x[order], own_data.labels(len(x))[order], test_fraction=0.01)
     assert (one.mean, one.std) == (other.mean, other.std)
+    ((mean,), (std,)) = (dataset := made(own_data.signals(300))).mean, dataset.std
+    assert (round(mean, 6), float(f"{std:.6g}")) == (mean, std)
 
 
 def test_a_constant_channel_is_divided_by_1() -> None:

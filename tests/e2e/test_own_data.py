@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from membench.campaign import State, Workers, prepare
 from membench.cli import app
 from membench.datasets import DATASETS
+from membench.errors import InputError
 from membench.models import NETWORKS
 from membench.record import Record, load
 from membench.study import load_study
@@ -149,6 +150,28 @@ def test_the_gate_is_green_and_skips_what_is_not_there(
     result.assert_outcomes(passed=2, skipped=1)
     assert result.ret == 0
     result.stdout.fnmatch_lines([f"*own-folder was not found: there is no {pytester.path}/images*"])
+
+
+def test_a_study_refuses_them_once_before_it_trains(repository: Path) -> None:
+    declare(repository, 1_000)
+    file = repository / "benchmarks" / "cases" / "mine.py"
+    with pytest.raises(InputError) as caught:
+        prepare(load_study(str(file)), repository / "out", declared_in=file)
+    for name, number in (("own-npz", 40), ("own-folder", 30), ("own-arrays", 40), ("own-torch", 30)):
+        assert f"'{name}' has {number}, and adc: bits=8 (1000) asks for more: set images={number} there" in str(caught.value)
+
+
+def test_a_study_refuses_a_network_that_does_not_fit_before_it_trains_another(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMBENCH_CACHE", str(repository / "cache"))
+    file = repository / "benchmarks" / "cases" / "mine.py"
+    file.write_text(file.read_text().replace('"own-torch": "own-signal"', '"own-torch": "own-image"'))
+    with pytest.raises(
+        InputError, match=r"Network 'own-image' on data set 'own-torch' .* failed: IndexError: tuple index out of range"
+    ):
+        prepare(load_study(str(file)), repository / "out", declared_in=file)
+    assert not list(repository.rglob("*.safetensors"))
 
 
 @pytest.mark.slow
