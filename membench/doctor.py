@@ -99,9 +99,7 @@ def _data() -> Iterator[Finding]:
     for data in DATASETS:
         try:
             test = data.load("test")
-            yield Finding(
-                f"data {data.name}", f"{data.find(data_root())}: {len(test)} test images", vital=data.name == "mnist5k"
-            )
+            yield Finding(f"data {data.name}", f"{data.locate()}: {len(test)} test images", vital=data.name == "mnist5k")
         except MembenchError as error:
             yield Finding(f"data {data.name}", str(error).splitlines()[0], False, data.remedy, vital=data.name == "mnist5k")
 

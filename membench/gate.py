@@ -7,12 +7,13 @@ from pathlib import Path
 
 from membench.baselines import BaselineStore
 from membench.case import Case
+from membench.datasets import DATASETS, values_of
 from membench.errors import MembenchError
 from membench.explain import lost_at
 from membench.outcome import Outcome
 from membench.pipeline import Progress, run_case
 from membench.record import Baseline, Record
-from membench.verdict import Status, Verdict, decide, failed
+from membench.verdict import Status, Verdict, at_chance, decide, failed
 
 
 def run_and_judge(
@@ -38,9 +39,25 @@ def run_and_judge(
         verdict = decide(record, baseline)
     except Exception as error:
         return Outcome(case.name, engine, failed(error), None, baseline)
+    if verdict.status is Status.INVALID and at_chance(record.measured):
+        verdict = replace(verdict, reason=f"{verdict.reason}; {_got(record, data)}")
     if explain_failure and verdict.status in (Status.REGRESSED, Status.OVER_THRESHOLD):
         verdict = _explained(verdict, record, data, device, progress)
     return Outcome(case.name, engine, verdict, record, baseline)
+
+
+def _got(record: Record, data: Path | None) -> str:
+    """What numbers the digital network got: those of images that are not normalised teach it nothing."""
+    try:
+        dataset = DATASETS.get(record.case.dataset)
+        values = values_of(dataset, dataset.load("test", data).images)
+    except Exception as error:  # it must not change what was measured
+        return f"what it gets could not be looked at: {error}"
+    advice = "is its recipe long enough, and are the labels right?" if values.usual else "about 0 and 1 are usual."
+    return (
+        f"it gets {values}: {advice} Data set {dataset.name!r} declares mean {dataset.mean} and std {dataset.std}; uint8 images are "
+        "divided by 255 before, float images are not"
+    )
 
 
 def _explained(verdict: Verdict, record: Record, data: Path | None, device: str, progress: Progress | None) -> Verdict:

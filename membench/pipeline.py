@@ -32,7 +32,7 @@ class Ground:
     Attributes:
         trained: the digital network.
         subset: the images that are measured, with their classes.
-        images: the same as the network takes them, float32 (n, channels, height, width).
+        images: the same as the network takes them, float32 (n, channels, *size).
         digital: what the digital network answers.
     """
 
@@ -124,7 +124,9 @@ def _ground(case: Case, data: Path | None, weights: Path | None, threads: int, p
     dataset, network = DATASETS.get(case.dataset), NETWORKS.get(case.network)
     test = dataset.load("test", data)
     if case.images > len(test):
-        raise InputError(f"Case {case.name!r} asks for {case.images} images; {dataset.name} has {len(test)} test images.")
+        raise InputError(
+            f"Case {case.name!r} asks for {case.images} images; {dataset.name} has {len(test)} test images. Set images={len(test)}."
+        )
     trained = obtain(network, dataset, root=data, folder=weights, progress=say)
     subset = test.take(balanced_order(test, case.subset_seed)[: case.images])
     images = dataset.normalise(subset.images).to(place)

@@ -53,7 +53,7 @@ class Gate:
             raise pytest.UsageError(
                 "--membench-gate and --collect-only exclude each other: the gate would be open, and nothing measured"
             )
-        self.cases()
+        self._check_images(self.cases())
         _ = self.known
         if self.report is not None and not hasattr(self.config, "workerinput"):
             with suppress(OSError):  # writing it will tell
@@ -90,12 +90,16 @@ class Gate:
     def cases(self) -> list[Case]:
         """The declared cases, narrowed by --membench-case, --membench-images and --membench-seeds."""
         option = self.config.getoption
+        from membench.datasets import check_images
+
         chosen, images, seeds = option("membench_case"), option("membench_images"), option("membench_seeds")
         try:
             cases = [self.suite.get(name) for name in chosen] if chosen else list(self.suite)
-            return [case.replace(images=images or case.images, seeds=case.seeds[:seeds]) for case in cases]
+            cases = [case.replace(images=images or case.images, seeds=case.seeds[:seeds]) for case in cases]
+            check_images(cases)
         except MembenchError as error:
             raise pytest.UsageError(str(error)) from error
+        return cases
 
     def run(self, case: Case) -> Outcome:
         from membench.baselines import BaselineStore
@@ -125,6 +129,22 @@ class Gate:
             if isinstance(item, pytest.Function) and {"membench_case", "membench_gate"} <= set(item.fixturenames):
                 case: Case = item.callspec.params["membench_case"]  # type: ignore[assignment]
                 self._select([case.name])
+        if self.selected and not self.config.option.collectonly:
+            self._check_images([case for case in self.cases() if case.name in self.selected])
+
+    def _check_images(self, cases: list[Case]) -> None:
+        """Before the first case is measured: read the data sets that do not declare how many test images they have.
+
+        A worker of xdist leaves it to the controller, which does so with --membench-gate; without, each case says so itself.
+        """
+        from membench.datasets import check_images
+
+        if hasattr(self.config, "workerinput"):
+            return
+        try:
+            check_images(cases, read=True)
+        except MembenchError as error:
+            raise pytest.UsageError(str(error)) from error
 
     def _select(self, names: Sequence[str]) -> None:
         self.selected += [name for name in names if name not in self.selected]

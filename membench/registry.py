@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Generic, TypeVar
 
 from membench.errors import InputError, UnknownNameError
@@ -14,6 +15,24 @@ from membench.words import QUOTE, quoted
 
 T = TypeVar("T")
 _YIELDING: set[str] = set()
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+
+
+def check_name(what: str, name: object, own: object) -> None:
+    """Refuse a name that the files of an item cannot have, or that is not the item's own.
+
+    Args:
+        what: the kind of component, in the singular.
+        name: under which it is registered.
+        own: what the item itself is called.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InputError(
+            f"The name of a {what} is {quoted(name)}; it must be 1 to 80 letters, digits, '-', '_' or '.', a letter or digit first: files "
+            "are named after it."
+        )
+    if own != name:
+        raise InputError(f"The {what} {quoted(own)} is registered as {quoted(name)}. Give it the same name in both places.")
 
 
 class Registry(Generic[T]):
@@ -23,11 +42,13 @@ class Registry(Generic[T]):
         what: the kind of component, in the singular, for messages ("data set").
         package: the package whose modules register the built-in components when they are imported; looked into on first use,
             so that naming a component does not import all of them before they are needed.
+        check: (name, what is to be registered) -> the component; raises InputError where it is none. Without it all is accepted.
     """
 
-    def __init__(self, what: str, package: str | None = None) -> None:
+    def __init__(self, what: str, package: str | None = None, check: Callable[[str, object], T] | None = None) -> None:
         self.what = what
         self._package = package
+        self._check = check
         self._items: dict[str, T] = {}
         self._files: dict[str, str] = {}
 
@@ -38,7 +59,12 @@ class Registry(Generic[T]):
             name: how cases name it.
             item: the component.
             file: that defines it; the caller's unless given.
+
+        Raises:
+            InputError: when the item is not what the registry holds, or another file holds the name.
         """
+        if self._check is not None:
+            item = self._check(name, item)
         file = file or str(sys._getframe(1).f_globals.get("__file__", "the interpreter"))
         holder = self._files.get(name, file)
         if holder != file and holder not in _YIELDING:

@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 
 from membench.errors import DataMissingError, MembenchError
-from membench.record import Baseline, Record
+from membench.record import Baseline, Measured, Record
 from membench.statistics import mean_half_width, paired_difference
 
 
@@ -84,10 +84,16 @@ def _invalid(record: Record) -> str | None:
     numbers = (measured.digital_accuracy, measured.accuracy, measured.loss.estimate, measured.logit_error)
     if not all(math.isfinite(number) for number in numbers):
         return f"accuracy, loss or logit error is not finite: {numbers}"
-    classes = len(set(measured.labels))
-    if classes > 1 and measured.digital_accuracy <= 1 / classes:
+    if at_chance(measured):
+        classes = len(set(measured.labels))
         return f"the digital network itself is at chance ({100 * measured.digital_accuracy:.1f} % on {classes} classes)"
     return None
+
+
+def at_chance(measured: Measured) -> bool:
+    """Whether the digital network classifies no more images rightly than guessing would."""
+    classes = len(set(measured.labels))
+    return classes > 1 and measured.digital_accuracy <= 1 / classes
 
 
 def _stale(record: Record, old: Record) -> str | None:

@@ -102,8 +102,9 @@ def versus(
 def _refused(case: Case, names: Sequence[str], data: Path | None) -> dict[str, str]:
     """Why engines cannot measure a case, found out before any of them is run."""
     dataset, network = DATASETS.get(case.dataset), NETWORKS.get(case.network)
+    test = dataset.load("test", data)
     model = obtain(network, dataset, root=data).model
-    sample = Batches.of(dataset.normalise(dataset.load("test", data).images[: case.images]), case.batch_size)
+    sample = Batches.of(dataset.normalise(test.images[: case.images]), case.batch_size)
     found = {}
     for name in names:
         engine = ENGINES.get(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import traceback
 
 QUOTE = 80  # characters of a value
 LINE = 300  # characters of a line of a message
@@ -41,6 +42,18 @@ def capped(message: str, keep: str = "") -> str:
 def brief(error: BaseException) -> str:
     """What an error of others' code says, on one line."""
     return _cut(printable(" ".join(str(error).split())), 200)
+
+
+def origin(function: object, name: str) -> str:
+    """A name, with the file and the line where a function of it is defined."""
+    code = getattr(function, "__code__", None)
+    return f"{name} ({code.co_filename}, line {code.co_firstlineno})" if code else name
+
+
+def raised_at(error: BaseException) -> str:
+    """File and line at which an error arose."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
 def _cut(text: str, most: int) -> str:

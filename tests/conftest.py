@@ -80,6 +80,15 @@ def make_case(**changes: object) -> Case:
     return Case(**{**fields, **changes})
 
 
+@pytest.fixture
+def small_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the files of MNIST and CIFAR that a test writes hold fewer test images than these data sets have."""
+    from membench.datasets import DATASETS
+
+    for name in ("mnist", "cifar10", "cifar100"):
+        monkeypatch.setattr(type(DATASETS.get(name)), "test_images", None)
+
+
 def needs_data(name: str) -> pytest.MarkDecorator:
     """Skip where a data set that cannot be committed is not on this machine."""
     from membench.datasets import DATASETS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from membench.errors import InputError, UnknownNameError
-from membench.registry import Registry, hold_names, yield_names
+from membench.registry import Registry, check_name, hold_names, yield_names
 
 
 @pytest.fixture
@@ -63,6 +63,33 @@ def test_a_name_held_by_another_file_is_refused_and_both_are_named() -> None:
     with pytest.raises(InputError, match=r"in one\.py and in .*test_registry\.py"):
         things.add("a", "first")
     assert things.get("a") == "first"
+
+
+def test_a_registry_can_check_what_it_is_given() -> None:
+    """What it returns is registered; what it refuses leaves what was there."""
+
+    def check(name: str, item: object) -> str:
+        if not isinstance(item, str):
+            raise InputError(f"thing {name!r} is {item!r}")
+        return item.upper()
+
+    things: Registry[str] = Registry("thing", check=check)
+    assert things.add("a", "first") == "FIRST"
+    with pytest.raises(InputError, match="thing 'a' is 7"):
+        things.add("a", 7)  # type: ignore[arg-type]
+    assert things.get("a") == "FIRST"
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", "-a", "a b", "a\n", "ü", "x" * 81, None])
+def test_a_name_that_no_file_can_have_is_refused(name: object) -> None:
+    with pytest.raises(InputError, match=r"The name of a thing is .*; it must be 1 to 80 letters, digits"):
+        check_name("thing", name, name)
+
+
+def test_a_name_is_the_item_s_own() -> None:
+    check_name("thing", "LeNet-5_v2.1", "LeNet-5_v2.1")
+    with pytest.raises(InputError, match="The thing 'one' is registered as 'two'"):
+        check_name("thing", "two", "one")
 
 
 def test_a_file_that_is_run_again_replaces_what_it_registered() -> None:

@@ -150,6 +150,15 @@ class Unpacked:
             DataMissingError: when the data set is not here.
             EnvironmentProblemError: when weights or data are not those of the client.
         """
+        for part in parts_of(case):
+            name = f"{case.dataset}/{part}"
+            if name not in self._checked:
+                if data_digest(case.dataset, part, root) != self.kit.data[name]:
+                    raise DataMissingError(
+                        f"The {part} images of {case.dataset} on this worker are not the client's: their digests differ. Get the same "
+                        f"data: {DATASETS.get(case.dataset).remedy}"
+                    )
+                self._checked.add(name)
         setup = setup_of(case)
         if setup not in self._checked:
             found = find_trained(NETWORKS.get(case.network), DATASETS.get(case.dataset), folder=self.folder)
@@ -160,15 +169,6 @@ class Unpacked:
                     "Install the same membench on both."
                 )
             self._checked.add(setup)
-        for part in parts_of(case):
-            name = f"{case.dataset}/{part}"
-            if name not in self._checked:
-                if data_digest(case.dataset, part, root) != self.kit.data[name]:
-                    raise DataMissingError(
-                        f"The {part} images of {case.dataset} on this worker are not the client's: their digests differ. Get the same "
-                        f"data: {DATASETS.get(case.dataset).remedy}"
-                    )
-                self._checked.add(name)
 
 
 _HERE: dict[str, Unpacked] = {}

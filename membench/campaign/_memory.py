@@ -14,7 +14,7 @@ from membench.engines import Plan
 
 _PROCESS = 1_000 * 2**20  # Python with torch, pandas and Dask, a small data set read, kernels compiled
 _READING = 4  # an image of the data set, while it is decoded and joined with the others, per byte
-_ANSWERS = 48  # an image that is measured: as floats, and what its batches leave between what is kept, per byte
+_ANSWERS = 48  # an image that is measured: as floats, and what its batches leave between what is kept, per value
 _DEVICE = 24  # a device: its conductance and bounds, copied for each proof
 _MEMTORCH = 600  # one of MemTorch's Python objects
 _CALIBRATION = 8  # times the inputs of a layer while its ADC's range is found
@@ -22,11 +22,19 @@ _CALIBRATION = 8  # times the inputs of a layer while its ADC's range is found
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many images a data set has here, and the bytes of one."""
+    """How many images of a data set are read here, and how large one is.
+
+    Attributes:
+        test: test images.
+        train: training images; 0 where they are not read.
+        image: values in an image: channels times height times width.
+        value: bytes of a value: 1 of uint8 images, 4 of float32.
+    """
 
     test: int
     train: int
     image: int
+    value: int = 1
 
 
 def estimated(case: Case, plan: Plan, sizes: Sizes, engine: str) -> int:
@@ -34,7 +42,7 @@ def estimated(case: Case, plan: Plan, sizes: Sizes, engine: str) -> int:
 
     Args:
         plan: of the case, with how many vectors an image puts through each layer.
-        sizes: of its data set; `train` counts where the case calibrates on training images.
+        sizes: of its data set.
         engine: that executes it.
     """
     conversion, adc = case.conversion, case.conversion.adc
@@ -46,10 +54,9 @@ def estimated(case: Case, plan: Plan, sizes: Sizes, engine: str) -> int:
         rows = layer.weight.numel() // columns
         devices += crossbars * math.prod(Tiling(rows, columns, conversion.tile_shape).shape)
         inputs = max(inputs, 4 * (layer.reads or 1) * (rows + columns))  # bytes of one image, in the widest layer
-    read = sizes.test + (sizes.train if calibrated else 0)
     return (
         _PROCESS
-        + _READING * read * sizes.image
+        + _READING * (sizes.test + sizes.train) * sizes.image * sizes.value
         + _ANSWERS * case.images * sizes.image
         + _DEVICE * devices * (1 + len(case.nonidealities))
         + (_MEMTORCH * devices if engine == "memtorch" else 0)

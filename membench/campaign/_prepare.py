@@ -11,10 +11,9 @@ from membench.campaign._memory import Sizes, estimated
 from membench.campaign._run import Campaign
 from membench.campaign._store import Store
 from membench.case import DEFAULT_ENGINE
-from membench.datasets import DATASETS
+from membench.datasets import DATASETS, check_images
 from membench.engines import ENGINES, Batches
-from membench.errors import InputError
-from membench.models import NETWORKS, Trained, obtain
+from membench.models import NETWORKS, Trained, check_fit, obtain
 from membench.pipeline import Progress
 from membench.study import Study
 
@@ -51,23 +50,27 @@ def prepare(
     cases = tuple({point.case.fingerprint: point.case for point in chosen.points()}.values())
     executor = ENGINES.get(engine)
     executor.require()
+    setups = {setup_of(case): case for case in cases}
+    check_images(cases, data, read=True, label=lambda case: case.description)
+    for base in setups.values():  # before a network is trained for any
+        DATASETS.get(base.dataset).load("test", data)
+        check_fit(NETWORKS.get(base.network), DATASETS.get(base.dataset))
     networks: dict[str, Trained] = {}
     memory: dict[str, int] = {}
     digests: dict[str, str] = {}
-    for base in {setup_of(case): case for case in cases}.values():
+    for base in setups.values():
         dataset = DATASETS.get(base.dataset)
         test = dataset.load("test", data)
         alike = [case for case in cases if setup_of(case) == setup_of(base)]
-        for case in alike:  # before a network is trained for it
-            if case.images > len(test):
-                raise InputError(f"{case.description}: {case.images} images are asked for; {dataset.name} has {len(test)}.")
         trained = obtain(NETWORKS.get(base.network), dataset, root=data, progress=progress)
         networks[setup_of(base)] = trained
         sample = Batches.of(dataset.normalise(test.images[: base.images]), base.batch_size)
         parts = {part for case in alike for part in parts_of(case)}
-        train = len(dataset.load("train", data)) if "train" in parts else 0
-        sizes = Sizes(len(test), train, math.prod(dataset.shape))
+        found = bool(dataset.found_on_reading)  # in the training part
+        train = len(dataset.load("train", data)) if "train" in parts or found else 0
         for case in alike:
+            reads = train if found or "train" in parts_of(case) else 0
+            sizes = Sizes(len(test), reads, math.prod(dataset.shape), test.images.element_size())
             plan = executor.plan(trained.model, case.conversion, case.nonidealities, sample)
             memory[case.fingerprint] = estimated(case, plan, sizes, engine)
         digests |= {f"{dataset.name}/{part}": data_digest(dataset.name, part, data) for part in parts}

@@ -26,5 +26,10 @@ def suite_in(folders: list[Path] | None) -> Suite:
 
 
 def chosen_cases(suite: Suite, names: list[str], images: int | None) -> list[Case]:
+    """Declared cases by name, none of which asks for more test images than its data set has."""
+    from membench.datasets import check_images
+
     found = [suite.get(name) for name in names]
-    return [case.replace(images=images) for case in found] if images else found
+    chosen = [case.replace(images=images) for case in found] if images else found
+    check_images(chosen, read=True)
+    return chosen

@@ -87,7 +87,7 @@ def baseline_update(
     if bool(names) == every:
         raise InputError("Name the cases to update, or say --all.")
     suite, store = suite_in(cases), BaselineStore(baselines)
-    for case in list(suite) if every else chosen_cases(suite, names or [], None):
+    for case in chosen_cases(suite, [case.name for case in suite] if every else names or [], None):
         try:
             if records is not None:
                 record = load(Record, records / "records" / engine / f"{case.name}.json")

@@ -60,13 +60,19 @@ def compare(
         folders = cases or [Path("benchmarks/cases")]
         left, right = _measured(left, right, names or [], engine, folders, threads, fresh)
     _check_chosen(left, right, names or [], engine)
-    found = compare_sides(left, right, tolerance=tolerance)
+    found = compare_sides(left, right, tolerance=tolerance, test_images=_test_images)
     if as_json:
         print(found.model_dump_json(indent=2))
     else:
         print(compared_markdown(found) if markdown else compared(found))
     if code := found.exit_code(allow_missing=allow_missing):
         raise typer.Exit(code)
+
+
+def _test_images(dataset: str) -> int | None:
+    from membench.datasets import count_test_images  # imports torch, which few comparisons need
+
+    return count_test_images(dataset)
 
 
 def _measured(

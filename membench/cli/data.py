@@ -20,9 +20,14 @@ def data_list() -> None:
     Example: membench data list
     """
     from membench.datasets import DATASETS
-    from membench.storage import data_root
+    from membench.errors import DataMissingError
 
-    rows = [(data.name, str(data.find(data_root()) or "not found"), data.remedy) for data in DATASETS]
+    rows = []
+    for data in DATASETS:
+        try:
+            rows.append((data.name, str(data.locate()), data.remedy))
+        except DataMissingError:
+            rows.append((data.name, "not found", data.remedy))
     print(tabulate(rows, headers=("data set", "found at", "get it with")))
 
 
@@ -37,4 +42,4 @@ def data_get(name: Annotated[str, typer.Argument(help="Name of a data set.")]) -
 
     data = DATASETS.get(name)
     data.get(data_root())
-    print(f"{name}: {data.find(data_root())}")
+    print(f"{name}: {data.locate()}")

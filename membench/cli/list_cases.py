@@ -16,7 +16,10 @@ def list_cases(cases: Cases = None, as_json: AsJson = False) -> None:
 
     Examples: membench list; membench list --json; membench list --cases my/cases
     """
+    from membench.datasets import check_images
+
     suite = suite_in(cases)
+    check_images(suite)
     if as_json:
         print(
             json.dumps(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from membench.compare.pairing import Pairing, pair
-from membench.compare.power import MOST_IMAGES, POWER, TEST_IMAGES, Need, to_find, to_rule_out
+from membench.compare.power import MOST_IMAGES, POWER, Need, to_find, to_rule_out
 from membench.compare.sides import Key, Side
 from membench.compare.significance import LEVEL, Change, change_of, holm
 from membench.compare.timing import Timing, compare_times
@@ -131,11 +131,15 @@ class _Tested:
     margin: float
 
 
-def compare_sides(a: Side, b: Side, *, tolerance: float | None = None) -> Comparison:
+def compare_sides(
+    a: Side, b: Side, *, tolerance: float | None = None, test_images: Callable[[str], int | None] = lambda dataset: None
+) -> Comparison:
     """Compare each case that is on both sides.
 
     Args:
         tolerance: in points, what counts as no change; None: as each case of B says (`tolerance_points`), else 0.5.
+        test_images: how many test images the data set of a name has, or None where that is not known; asked where a case needs more
+            images to be told. To ask the data sets themselves takes torch, which a comparison need not import.
 
     Raises:
         InputError: when the sides hold no record at all.
@@ -149,7 +153,7 @@ def compare_sides(a: Side, b: Side, *, tolerance: float | None = None) -> Compar
     p_values = holm([one.change.p_value() for one in tested.values()])
     p_within = holm([one.change.p_within(one.margin) for one in tested.values()])
     judged = {
-        key: _judge(key, one, p, within, len(tested))
+        key: _judge(key, one, p, within, len(tested), test_images)
         for (key, one), p, within in zip(tested.items(), p_values, p_within, strict=True)
     }
     cases = tuple(judged[key] if isinstance(one, _Tested) else one for key, one in first.items())
@@ -204,18 +208,20 @@ def _one_sided(a: Side, b: Side, key: Key) -> CaseChange:
     )
 
 
-def _judge(key: Key, tested: _Tested, p: float, p_within: float, cases: int) -> CaseChange:
+def _judge(
+    key: Key, tested: _Tested, p: float, p_within: float, cases: int, test_images: Callable[[str], int | None]
+) -> CaseChange:
     a, b, pairing, change = tested.a, tested.b, tested.pairing, tested.change
     finding = _finding(pairing, change, p, p_within)
     open_ = finding is Finding.NOT_SIGNIFICANT
-    most = TEST_IMAGES.get(b.case.dataset, MOST_IMAGES)
-    find = to_find(change, cases, most) if open_ and change.estimate else None
-    rule_out = to_rule_out(change, tested.margin, cases, most) if open_ else None
+    there = test_images(b.case.dataset) if open_ else None
+    find = to_find(change, cases, there or MOST_IMAGES) if open_ and change.estimate else None
+    rule_out = to_rule_out(change, tested.margin, cases, there or MOST_IMAGES) if open_ else None
     return CaseChange(
         case=key[0],
         engine=_engines(a, b),
         finding=finding,
-        words=_words(finding, tested, p, cases, find, rule_out),
+        words=_words(finding, tested, p, cases, find, rule_out, there),
         images=change.images,
         seeds=change.seeds,
         loss_a=a.measured.loss.estimate,
@@ -255,7 +261,9 @@ def _finding(pairing: Pairing, change: Change, p: float, p_within: float) -> Fin
     return Finding.NO_CHANGE if p_within <= LEVEL else Finding.NOT_SIGNIFICANT
 
 
-def _words(finding: Finding, tested: _Tested, p: float, cases: int, find: Need | None, rule_out: Need | None) -> str:
+def _words(
+    finding: Finding, tested: _Tested, p: float, cases: int, find: Need | None, rule_out: Need | None, there: int | None
+) -> str:
     change, points = tested.change, 100 * tested.change.estimate
     size = f"{change.images:,} images x {_count(change.seeds, 'seed')}"
     corrected = f"p = {p:.2g}" + (f", corrected for {cases} cases" if cases > 1 else "")
@@ -270,20 +278,21 @@ def _words(finding: Finding, tested: _Tested, p: float, cases: int, find: Need |
         return f"within {100 * tested.margin:g} points on {size}{answers}{alone}"
     if finding is not Finding.NOT_SIGNIFICANT:
         return f"by {abs(points):.2f} points on {size} ({corrected}){alone}"
-    return f"{points:+.2f} points on {size} ({corrected}){answers}{alone}{_plan(tested, find, rule_out)}"
+    return f"{points:+.2f} points on {size} ({corrected}){answers}{alone}{_plan(tested, find, rule_out, there)}"
 
 
-def _plan(tested: _Tested, find: Need | None, rule_out: Need | None) -> str:
-    change, dataset = tested.change, tested.b.case.dataset
+def _plan(tested: _Tested, find: Need | None, rule_out: Need | None, there: int | None) -> str:
+    change = tested.change
+    most = f"the {there:,} test images of {tested.b.case.dataset}" if there else f"{MOST_IMAGES:,} images"
     said = []
     if find is not None:
-        said.append(f"{_enough(find, change, dataset)} would find a change of {100 * abs(change.estimate):.2f} points")
+        said.append(f"{_enough(find, change, most)} would find a change of {100 * abs(change.estimate):.2f} points")
     if abs(change.estimate) < tested.margin and rule_out is not None:
-        said.append(f"{_enough(rule_out, change, dataset)} would show that it is within {100 * tested.margin:g}")
+        said.append(f"{_enough(rule_out, change, most)} would show that it is within {100 * tested.margin:g}")
     return f"; {' and '.join(said)} (power {POWER:.0%})" if said else ""
 
 
-def _enough(need: Need, change: Change, dataset: str) -> str:
+def _enough(need: Need, change: Change, most: str) -> str:
     """Images where they help, seeds where they do not: the spread between devices is not made smaller by images."""
     images = None if need.images is None else f"{need.images:,} images"
     seeds = None if need.seeds is None else _count(need.seeds, "seed")
@@ -292,8 +301,7 @@ def _enough(need: Need, change: Change, dataset: str) -> str:
     if images:
         return images
     if change.seeds == 1:  # then more seeds were not tried
-        there = TEST_IMAGES.get(dataset)
-        return f"only more than the {there:,} test images of {dataset}" if there else f"only more than {MOST_IMAGES:,} images"
+        return f"only more than {most}"
     return f"{seeds}, not more images," if seeds else "neither more images nor up to 1,000 seeds"
 
 

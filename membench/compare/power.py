@@ -16,8 +16,6 @@ from membench.plain import Plain
 
 POWER = 0.8
 MOST_IMAGES = 10_000_000  # of a data set that is not known here
-# How many the data sets have to test with. They could say it themselves, but to ask them takes torch.
-TEST_IMAGES = {"cifar10": 10_000, "cifar100": 10_000, "mnist": 10_000, "mnist5k": 1_000}
 MOST_SEEDS = 1_000
 # The spread between seeds is itself estimated: these are equally likely places in its distribution.
 _PLACES = (np.arange(400) + 0.5) / 400

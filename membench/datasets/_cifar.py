@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torchvision
 
 from membench.datasets import _parquet
-from membench.datasets._base import Dataset, Part, Split
+from membench.datasets._builtin import BuiltIn
+from membench.datasets._split import Part, Split
 from membench.errors import FileFormatError
 from membench.words import brief
 
@@ -33,7 +33,7 @@ class _DataOnly(pickle.Unpickler):
         return super().find_class(module.replace("numpy.core", "numpy._core"), name)
 
 
-class CIFAR(Dataset):
+class CIFAR(BuiltIn):
     """Base of both.
 
     Attributes:
@@ -41,16 +41,24 @@ class CIFAR(Dataset):
         batches: its files of each part.
         keys: the label's key in them, and its column in parquet.
         parquet: folders in which Hugging Face's files may lie.
-        source: torchvision's class, for the download.
+        torchvision_name: of torchvision's class, for the download.
     """
 
     shape = (3, 32, 32)
     augment = ("shift", "mirror")
+    test_images = 10_000
     folder: ClassVar[str]
     batches: ClassVar[dict[str, tuple[str, ...]]]
     keys: ClassVar[tuple[bytes, str]]
     parquet: ClassVar[tuple[str, ...]]
-    source: ClassVar[type[torchvision.datasets.CIFAR10]]
+    torchvision_name: ClassVar[str]
+
+    @property
+    def source(self) -> Any:
+        """torchvision's class."""
+        import torchvision  # takes a second, and is needed for downloads alone
+
+        return getattr(torchvision.datasets, self.torchvision_name)
 
     def find(self, root: Path) -> Path | None:
         place = root / self.folder
@@ -66,6 +74,8 @@ class CIFAR(Dataset):
         return Split(torch.from_numpy(images), torch.tensor([label for batch in batches for label in batch[self.keys[0]]]))
 
     def download(self, root: Path) -> None:
+        import torchvision
+
         base = self.source
         torchvision.datasets.utils.download_and_extract_archive(base.url, str(root), filename=base.filename, md5=base.tgz_md5)
 

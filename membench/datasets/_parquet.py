@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from membench.datasets._base import Part, Split
+from membench.datasets._split import Part, Split
 from membench.errors import FileFormatError
 from membench.words import brief
 

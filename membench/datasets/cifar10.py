@@ -1,7 +1,5 @@
 """CIFAR-10: 50,000 + 10,000 colour images in 10 classes."""
 
-import torchvision
-
 from membench.datasets._base import DATASETS
 from membench.datasets._cifar import CIFAR
 
@@ -15,7 +13,7 @@ class CIFAR10(CIFAR):
     batches = {"train": tuple(f"data_batch_{k}" for k in range(1, 6)), "test": ("test_batch",)}  # noqa: RUF012
     keys = (b"labels", "label")
     parquet = ("cifar10/plain_text", "cifar10")
-    source = torchvision.datasets.CIFAR10
+    torchvision_name = "CIFAR10"
 
 
 DATASETS.add(CIFAR10.name, CIFAR10())

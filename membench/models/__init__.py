@@ -2,6 +2,7 @@
 
 from membench.models._base import NETWORKS, Network, Recipe
 from membench.models._folds import CrossValidation, Fold, FoldCard, Spread, cross_validate, part_images
+from membench.models._train import check_fit
 from membench.models._weights import Card, Trained, digest, find_trained, obtain, ship_weights, shipped, write_weights
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Recipe",
     "Spread",
     "Trained",
+    "check_fit",
     "cross_validate",
     "digest",
     "find_trained",

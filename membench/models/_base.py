@@ -9,10 +9,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 from torch import nn
 
+from membench.errors import InputError
 from membench.plain import Count, Integer, NonNegative, Plain, Positive, Proportion
-from membench.registry import Registry
+from membench.registry import Registry, check_name
+from membench.words import quoted
 
-Factory = Callable[[int, tuple[int, int, int]], nn.Module]
+Factory = Callable[[int, tuple[int, ...]], nn.Module]
 
 
 class Recipe(Plain):
@@ -52,7 +54,8 @@ class Network:
 
     Attributes:
         name: as a case names it.
-        build: (classes, (channels, height, width)) -> an untrained torch module that takes (n, channels, height, width).
+        build: (classes, shape) -> an untrained torch module that takes images (n, *shape) and gives logits (n, classes); the shape is
+            (channels, height, width) for images, (channels, length) for signals.
         recipe: how it is trained unless told otherwise.
         recipes: for some data sets, another one.
     """
@@ -67,4 +70,27 @@ class Network:
         return self.recipes.get(dataset, self.recipe)
 
 
-NETWORKS: Registry[Network] = Registry("network", "membench.models")
+def _checked(name: str, item: object) -> Network:
+    """What `NETWORKS.add` registers.
+
+    Raises:
+        InputError: when it is not a network of that name, with a factory and recipes.
+    """
+    if not isinstance(item, Network):
+        raise InputError(
+            f"Network {quoted(name)} is of type {type(item).__name__}; a membench.models.Network is needed: Network({quoted(name)}, "
+            "lambda classes, shape: ..., Recipe(epochs=10))."
+        )
+    check_name("network", name, item.name)
+    if isinstance(item.build, nn.Module) or not callable(item.build):
+        raise InputError(
+            f"Network {quoted(name)}: build is of type {type(item.build).__name__}; a function (classes, shape) -> torch module is "
+            "needed, so that each seed gets a network of its own."
+        )
+    for recipe in (item.recipe, *item.recipes.values()):
+        if not isinstance(recipe, Recipe):
+            raise InputError(f"Network {quoted(name)}: a recipe is {quoted(recipe)}; a membench.models.Recipe is needed.")
+    return item
+
+
+NETWORKS: Registry[Network] = Registry("network", "membench.models", _checked)

@@ -17,7 +17,7 @@ from torch import Tensor
 from membench.datasets import Dataset, Split, image_hashes
 from membench.errors import FileFormatError, InputError
 from membench.models._base import Network, Recipe
-from membench.models._train import Progress, accuracy, steps_an_epoch, train
+from membench.models._train import Progress, accuracy, check_fit, steps_an_epoch, train
 from membench.models._weights import digest, weights_key
 from membench.plain import Count, Integer, Line, Moment, NonNegative, Number, Plain, Proportion, Sha256
 from membench.record import find
@@ -201,6 +201,7 @@ def cross_validate(
     """
     chosen = recipe or network.recipe_for(dataset.name)
     images, test = dataset.load("train", root), dataset.load("test", root)
+    check_fit(network, dataset)
     parts = part_images(images, folds, chosen.seed, dataset.name)
     steps = [chosen.epochs * steps_an_epoch(len(seen), chosen) for seen, _ in parts]
     common = {"weights": weights_key(network, dataset, chosen), "test": _identity(test), "threads": torch.get_num_threads()}

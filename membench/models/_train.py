@@ -15,20 +15,73 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from membench.datasets import Dataset, Split, image_hashes
-from membench.errors import FileFormatError
+from membench.errors import FileFormatError, InputError, MembenchError
 from membench.models._base import Network, Recipe
 from membench.runtime import derive_seed, isolated
 from membench.storage import canonical_json, remove, sha256, write_atomically
 from membench.strict_json import parse
-from membench.words import brief
+from membench.words import brief, quoted, raised_at
 
 Progress = Callable[[str, int, int], None]
 
 
 def build(network: Network, dataset: Dataset, seed: int) -> nn.Module:
-    """The untrained network with the initial weights of `seed`."""
+    """The untrained network with the initial weights of `seed`.
+
+    Raises:
+        InputError: when the factory fails, or gives no module.
+    """
+    classes, shape, pair = dataset.classes, dataset.shape, _pair(network, dataset)
     with isolated(derive_seed(seed, "initial weights")):
-        return network.build(dataset.classes, dataset.shape)
+        try:
+            model = network.build(classes, shape)
+        except (MembenchError, MemoryError):
+            raise
+        except Exception as error:
+            raise InputError(f"{pair}: its build(classes, shape) failed: {_said(error)} (at {raised_at(error)}).") from error
+        if not isinstance(model, nn.Module):
+            raise InputError(f"{pair}: its build(classes, shape) returned {quoted(model)}; a torch.nn.Module is needed.")
+    return model
+
+
+def check_fit(network: Network, dataset: Dataset) -> None:
+    """Pass two images of zeros through the untrained network, before it costs time.
+
+    Raises:
+        InputError: when it does not take images of the data set's shape, or does not give one output a class; names both numbers.
+    """
+    classes, pair = dataset.classes, _pair(network, dataset)
+    model = build(network, dataset, 0).eval()
+    try:
+        with isolated(0), torch.inference_mode():
+            logits = model(torch.zeros(2, *dataset.shape))
+    except (MembenchError, MemoryError):
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{pair}: it does not take images of that shape: {_said(error)}. Build its layers from the classes and the shape that build() "
+            "is given, or name another network."
+        ) from error
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != 2:
+        given = f"a tensor of shape {tuple(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise InputError(
+            f"{pair}: for 2 images it gives {given}; a tensor of shape (2, {classes}) is needed, one logit a class."
+        )
+    if logits.shape[1] != classes:
+        raise InputError(
+            f"{pair}: it gives {logits.shape[1]} outputs an image, and there are {classes} classes. Give its last layer as many outputs as "
+            "build() is given classes."
+        )
+
+
+def _pair(network: Network, dataset: Dataset) -> str:
+    return (
+        f"Network {quoted(network.name)} on data set {quoted(dataset.name)} ({dataset.classes} classes, shape {dataset.shape})"
+    )
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {brief(error)}"
 
 
 def accuracy(model: nn.Module, dataset: Dataset, split: Split, batch_size: int = 250) -> float:
@@ -46,10 +99,11 @@ def augment(images: Tensor, shift: int, mirror: bool) -> Tensor:
     """Move each image by up to `shift` pixels, with what lies beyond the edge as the nearest pixel, and mirror half.
 
     Args:
-        images: float32, shape (n, channels, height, width).
+        images: float32, shape (n, channels, height, width); of another number of axes where neither is asked for.
     """
-    n, _, height, width = images.shape
+    n = len(images)
     if shift:
+        height, width = images.shape[2:]
         padded = F.pad(images, (shift,) * 4, mode="replicate")
         rows = torch.randint(0, 2 * shift + 1, (n, 1)) + torch.arange(height)
         columns = torch.randint(0, 2 * shift + 1, (n, 1)) + torch.arange(width)
@@ -82,7 +136,8 @@ def train(
         progress: called with (what, steps done, steps in all).
     """
     halved = recipe.precision == "bfloat16"
-    layout = torch.channels_last if halved else torch.contiguous_format  # bfloat16 convolutions are fast in this layout alone
+    flat = len(dataset.shape) == 3  # bfloat16 convolutions of images are fast in this layout alone
+    layout = torch.channels_last if halved and flat else torch.contiguous_format
     model = build(network, dataset, recipe.seed).to(memory_format=layout)
     optimizer = torch.optim.SGD(
         model.parameters(),

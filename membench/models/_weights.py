@@ -18,7 +18,7 @@ from torch import nn
 from membench.datasets import Dataset, Split, image_hashes
 from membench.errors import FileFormatError
 from membench.models._base import Network, Recipe
-from membench.models._train import Progress, accuracy, build, train
+from membench.models._train import Progress, accuracy, build, check_fit, train
 from membench.plain import Count, Line, Moment, NonNegative, Plain, Proportion, Sha256
 from membench.record import find
 from membench.storage import cache_dir, canonical_json, locked, read_whole, readable_json, remove, sha256, write_atomically
@@ -119,6 +119,7 @@ def obtain(
 
     Raises:
         FileFormatError: when weights or their card are damaged; names the file.
+        InputError: when the network does not take the images of the data set, or gives another number of outputs than it has classes.
         DataMissingError: when they must be trained and the data are not there.
     """
     chosen = recipe or network.recipe_for(dataset.name)
@@ -135,6 +136,7 @@ def find_trained(
     network: Network, dataset: Dataset, *, recipe: Recipe | None = None, folder: Path | None = None
 ) -> Trained | None:
     """Weights that fit, or None where there are none; arguments and errors as for `obtain`, which would train them."""
+    check_fit(network, dataset)
     key = weights_key(network, dataset, recipe or network.recipe_for(dataset.name))
     places = candidates(network, dataset, key, folder)
     return next((found for file in places if (found := read(file, network, dataset, key)) is not None), None)

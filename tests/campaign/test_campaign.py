@@ -171,7 +171,7 @@ def test_a_case_that_fails_is_told_and_the_others_are_measured(tmp_path: Path, w
 @pytest.mark.parametrize(
     ("base", "error", "message"),
     [
-        (make_case(images=10**6), InputError, "1000000 images are asked for"),
+        (make_case(images=10**6), InputError, r"mnist5k' has 1000, and adc: bits=8 \(1000000\) asks for more: set images=1000"),
         (make_case(conversion=Conversion(keep_digital=("9",))), UnsupportedError, "keep_digital names '9'"),
     ],
 )

@@ -59,6 +59,14 @@ def test_the_estimate_is_above_the_peak_and_not_far_above(name: str) -> None:
     assert peak <= estimate(case) <= 1.6 * peak
 
 
+def test_floats_take_four_times_the_room_of_bytes_while_they_are_read() -> None:
+    case = CASES["few"]
+    model = obtain(NETWORKS.get(case.network), DATASETS.get("mnist5k")).model
+    plan = ENGINES.get("vectorized").plan(model, case.conversion, case.nonidealities, None)
+    small, large = (estimated(case, plan, Sizes(1_000, 5_000, 784, value), "vectorized") for value in (1, 4))
+    assert large - small == 3 * 4 * 6_000 * 784
+
+
 def test_more_of_anything_needs_more() -> None:
     few = estimate(CASES["few"])
     for changes in ({"images": 1000}, {"batch_size": 100}, {"nonidealities": EFFECTS}, {"conversion": HARD}):

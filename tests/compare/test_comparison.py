@@ -8,6 +8,7 @@ import pytest
 from records import make_record
 
 from membench.compare import Comparison, Finding, Side, compare_sides
+from membench.datasets import count_test_images
 from membench.errors import InputError
 from membench.record import Record
 
@@ -32,7 +33,8 @@ def losing(lost: int, name: str = "small", images: int = 1000, seeds: tuple[int,
 
 
 def compared(a: Record, b: Record, **options: float) -> Comparison:
-    return compare_sides(side("A", a), side("B", b), **options)
+    """As the command line compares, which asks the data sets."""
+    return compare_sides(side("A", a), side("B", b), test_images=count_test_images, **options)  # type: ignore[arg-type]
 
 
 def test_more_losses_are_worse() -> None:

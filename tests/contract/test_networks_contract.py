@@ -79,7 +79,7 @@ def test_initial_weights_come_from_the_seed_alone(network: str, dataset: str) ->
 class Noise(type(DATASETS.get("mnist5k"))):  # type: ignore[misc]
     """Twenty images of noise of ten classes."""
 
-    name = "noise"
+    name, test_images = "noise", 20
 
     def read(self, found: Path, part: Any) -> Split:
         generator = torch.Generator().manual_seed(len(part))

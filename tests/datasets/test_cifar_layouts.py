@@ -26,6 +26,8 @@ from membench.datasets import DATASETS, Split, balanced_order, image_hashes
 from membench.datasets._cifar import CIFAR
 from membench.errors import DataMissingError, FileFormatError
 
+pytestmark = pytest.mark.usefixtures("small_copies")
+
 CIFAR10 = DATASETS.get("cifar10")
 assert isinstance(CIFAR10, CIFAR)
 

@@ -30,7 +30,7 @@ STEPS = 4  # an epoch of the 266 or 267 images that a fold is trained on
 class Few(type(MNIST5K)):  # type: ignore[misc]
     """Every tenth image of mnist5k: 400 and 100."""
 
-    name = "few"
+    name, test_images = "few", 100
 
     def read(self, found: Path, part: Any) -> Split:
         split = super().read(found, part)
