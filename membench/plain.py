@@ -20,7 +20,7 @@ from pydantic import (
 
 from membench.errors import InputError
 from membench.strict_json import parse
-from membench.words import LINE, QUOTE, capped, printable, quoted
+from membench.words import LINE, QUOTE, capped, control_in, printable, quoted
 
 FAULTS = 8  # that one message names
 
@@ -56,12 +56,21 @@ def _not_negative(value: float) -> float:
     return value
 
 
-def _reason(text: str) -> str:
-    if len(text.split()) < 2 or len(text.strip()) < 10:
-        raise ValueError("must be a sentence of at least ten letters")
+def _without_controls(text: str) -> str:
+    if found := control_in(text):
+        raise ValueError(f"must be text that a terminal can show; it holds the control character {found}")
     return text
 
 
+def _reason(text: str) -> str:
+    if len(text.split()) < 2 or len(text.strip()) < 10:
+        raise ValueError("must be a sentence of at least ten letters")
+    if len(text.splitlines()) > 1 or "\t" in text:
+        raise ValueError("must be on one line, without tabs")
+    return _without_controls(text)
+
+
+Text = Annotated[str, AfterValidator(_without_controls)]  # of any number of lines
 Reason = Annotated[str, Field(max_length=2_000), AfterValidator(_reason)]
 Line = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
 Moment = Annotated[str, AfterValidator(_moment)]  # ISO 8601

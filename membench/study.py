@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from membench.case import DEFAULT_ENGINE, Case
 from membench.declared import import_file
 from membench.errors import InputError, SuiteError, UnknownNameError
-from membench.plain import Count, Flag, Integer, Line, NonNegative, Plain, Sha256
+from membench.plain import Count, Flag, Integer, Line, NonNegative, Plain, Sha256, Text
 from membench.words import capped, quoted
 
 STUDIES = Path("benchmarks/studies")
@@ -278,7 +278,7 @@ class StudyInfo(Plain):
     schema_version: Literal[1] = 1
     name: Line
     title: Line
-    description: str
+    description: Text
     engine: Line
     quick: bool
     bases: Annotated[tuple[Line, ...], Field(min_length=1)]

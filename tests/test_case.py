@@ -46,6 +46,7 @@ from membench.effect import EFFECTS, Effect
 from membench.errors import InputError, UnknownNameError
 from membench.plain import Plain
 from membench.storage import sha256
+from membench.words import control_in
 
 WEAR: dict[str, Any] = {
     "mode": "gradual",
@@ -672,6 +673,7 @@ def devices(draw: st.DrawFn) -> Device:
 
 
 PROPORTIONS = numbers(0.0, 1.0)
+TEXTS = st.text(max_size=10).filter(lambda text: not control_in(text))
 CONVERSIONS = st.builds(
     Conversion,
     device=devices(),
@@ -685,7 +687,7 @@ CONVERSIONS = st.builds(
     dac=st.none() | st.builds(DAC, bits=st.integers(2, 16)),
     retained=st.none() | PROPORTIONS,
     tuning=st.none() | st.builds(Tuning, linear_rows=st.integers(16, 10**6), after=st.sampled_from(["conversion", "effects"])),
-    keep_digital=st.lists(st.text(max_size=10), max_size=3).map(tuple),
+    keep_digital=st.lists(TEXTS, max_size=3).map(tuple),
 )
 FITS = st.tuples(numbers(1e-3, 10.0), numbers(-1.0, 1.0), numbers(-1.0, 1.0), numbers(-10.0, 10.0))
 WORN = {
@@ -730,8 +732,8 @@ READ_OUT = st.one_of(
 CASES = st.builds(
     Case,
     name=st.from_regex(r"[a-z0-9]{1,10}([-.][a-z0-9]{1,10}){0,3}", fullmatch=True),
-    dataset=st.text(max_size=10),
-    network=st.text(max_size=10),
+    dataset=TEXTS,
+    network=TEXTS,
     conversion=CONVERSIONS,
     thresholds=st.builds(
         Thresholds,
@@ -747,7 +749,7 @@ CASES = st.builds(
     images=st.integers(1, 10**6),
     subset_seed=st.integers(0, 2**63 - 1),
     batch_size=st.integers(1, 1000),
-    description=st.text(max_size=30),
+    description=TEXTS,
 )
 
 
