@@ -251,13 +251,38 @@ def _(r: Repository) -> None:
     r.declare(*r.cases, make_case(name="absent", dataset="cifar10"))
 
 
-@way("all cases are skipped", "The gate is closed: 1 of 1 cases are not green")
+@way("all cases are skipped", "The gate is closed: 1 of 1 case is not green")
 def _(r: Repository) -> None:
     r.patch.setenv("MEMBENCH_DATA", str(r.folder / "empty"))
     r.declare(make_case(name="absent", dataset="cifar10"))
     for name in ("one", "two"):
         r.baseline(name).unlink()
     r.options = ["--membench-allow-skip"]
+
+
+@way("the comparison with MemTorch lacks its data", "SKIPPED comparison of absent: .*membench data get cifar10")
+def _(r: Repository) -> None:
+    r.patch.setenv("MEMBENCH_DATA", str(r.folder / "empty"))
+    r.declare(*r.cases, make_case(name="absent", dataset="cifar10"))
+    r.gate_test("def test_accuracy(membench_case, membench_gate):\n    membench_gate(membench_case)\n")
+    (r.folder / "benchmarks/test_parity.py").write_text("def test_parity(membench_parity):\n    membench_parity('absent')\n")
+
+
+@way("a test swallows that the engine differs from MemTorch", "INVALID comparison of one: layer 0: conductances differ")
+def _(r: Repository) -> None:
+    r.patch.setattr("membench.parity.DEVICE_TOLERANCE", -1.0)
+    (r.folder / "benchmarks/test_parity.py").write_text(
+        "def test_parity(membench_parity):\n    try:\n        membench_parity('one')\n    except BaseException:\n        pass\n"
+    )
+
+
+@way("a timing of a case lacks its data", "SKIPPED benchmarks/test_time.py::test_time.absent.: cifar10 was not found")
+def _(r: Repository) -> None:
+    r.patch.setenv("MEMBENCH_DATA", str(r.folder / "empty"))
+    r.declare(*r.cases, make_case(name="absent", dataset="cifar10"))
+    (r.folder / "benchmarks/test_time.py").write_text(
+        "from membench import run_case\n\ndef test_time(membench_case):\n    run_case(membench_case)\n"
+    )
 
 
 @way("NaN", "INVALID one: 80 of 80 converted outputs hold NaN or infinity")
@@ -406,7 +431,7 @@ def _(r: Repository) -> None:
 # ---- what is written
 
 
-@way("an unwritable report", "The report could not be written: ")
+@way("an unwritable report", "--membench-report: out cannot be a folder: out is not one")
 def _(r: Repository) -> None:
     (r.folder / "out").write_text("a file where the folder should be")
     r.options = ["--membench-report=out"]
