@@ -12,11 +12,12 @@ from membench.campaign._run import Campaign
 from membench.campaign._store import Store
 from membench.case import DEFAULT_ENGINE
 from membench.datasets import DATASETS
-from membench.engines import ENGINES
 from membench.errors import InputError
 from membench.models import NETWORKS, Trained, obtain
-from membench.pipeline import Progress
+from membench.pipeline import Progress, usable
+from membench.storage import check_writable
 from membench.study import Study
+from membench.words import counted
 
 
 def prepare(
@@ -46,11 +47,11 @@ def prepare(
         InputError, UnsupportedError: when any case cannot be run as declared; names the sweep and the setting.
         DataMissingError, EnvironmentProblemError: when this machine lacks something.
     """
+    check_writable(folder, "--out")
+    executor, _ = usable(engine)
     chosen = study.coarse() if quick else study
     info = chosen.described(engine, quick)
     cases = tuple({point.case.fingerprint: point.case for point in chosen.points()}.values())
-    executor = ENGINES.get(engine)
-    executor.require()
     networks: dict[str, Trained] = {}
     memory: dict[str, int] = {}
     digests: dict[str, str] = {}
@@ -60,7 +61,8 @@ def prepare(
         alike = [case for case in cases if setup_of(case) == setup_of(base)]
         for case in alike:  # before a network is trained for it
             if case.images > len(test):
-                raise InputError(f"{case.description}: {case.images} images are asked for; {dataset.name} has {len(test)}.")
+                asked = counted(case.images, "image is", "images are")
+                raise InputError(f"{case.description}: {asked} asked for; {dataset.name} has {len(test)}.")
         trained = obtain(NETWORKS.get(base.network), dataset, root=data, progress=progress)
         networks[setup_of(base)] = trained
         sample = dataset.normalise(test.images[:2])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from membench.errors import MembenchError
+from membench.errors import InputError, MembenchError
 from membench.version import __version__
 
 EXIT_CODES = "Exit codes: 0 green, 1 the gate failed, 2 usage or input, 3 environment."
@@ -24,10 +25,20 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; every membench error becomes a message and its exit code."""
     try:
+        _refuse_empty(sys.argv[1:])
         app()
     except MembenchError as error:
         print(f"membench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """An empty argument is a shell variable that is not set. Taken as it is, an empty folder would be the current one."""
+    for place, argument in enumerate(arguments):
+        option, given, value = argument.partition("=")
+        if not argument.strip() or (option.startswith("--") and given and not value.strip()):
+            where = f"after {arguments[place - 1]!r}" if place and not given else repr(option) if given else "the first"
+            raise InputError(f"An argument is empty ({where}). Give it a value, or leave it out; is a shell variable not set?")
 
 
 def _version(asked: bool) -> None:

@@ -218,7 +218,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_records(tmp_path
     assert 2 <= len(kept) < 8
     again = subprocess.run(wanted, capture_output=True, text=True, timeout=300, check=False)
     assert again.returncode == 0, again.stderr
-    assert "8 of 8 cases are measured" in again.stdout
+    assert "8 of 8 cases measured" in again.stdout
     assert "All 8 cases of the study are measured." in again.stdout
     assert (tmp_path / "out/report.html").is_file()
     assert f"8 cases, {len(kept)} of them measured before" in again.stderr
