@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +43,9 @@ def scheduler(own_cache: Path) -> Iterator[str]:
     """The address of a Dask scheduler with two workers, for all tests that kill none: to start one takes seconds."""
     from membench.campaign import Workers
 
+    if not loopback():
+        pytest.skip(NO_LOOPBACK)
+
     with Workers(count=2).opened() as client:
         assert client.scheduler is not None
         yield client.scheduler.address
@@ -78,6 +83,22 @@ def make_case(**changes: object) -> Case:
         "images": 40,
     }
     return Case(**{**fields, **changes})
+
+
+NO_LOOPBACK = "Dask talks to its workers over 127.0.0.1, and the loopback interface is down (ip link set lo up)"
+
+
+@functools.cache
+def loopback() -> bool:
+    """Whether a process can talk to another one over 127.0.0.1; in a fresh network namespace (unshare -n) it cannot."""
+    with socket.socket() as server:
+        try:
+            server.bind(("127.0.0.1", 0))
+            server.listen()
+            socket.create_connection(server.getsockname(), timeout=5).close()
+        except OSError:
+            return False
+    return True
 
 
 def needs_data(name: str) -> pytest.MarkDecorator:

@@ -12,6 +12,7 @@ import typer
 from tqdm import tqdm
 
 from membench.cli._options import finite
+from membench.errors import InputError
 from membench.words import counted
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ def chosen_workers(
 ) -> Workers:
     """What the options say of where points are measured."""
     from membench.campaign import Workers
+
+    if cluster is not None and not cluster.is_file():
+        raise InputError(f"--cluster: there is no file {cluster}. Name the Python file that declares CLUSTER.")
 
     return Workers(scheduler, cluster, count, threads, int(memory * 2**30) if memory else None)
 

@@ -45,8 +45,7 @@ def chosen_cases(suite: Suite, names: list[str], images: int | None = None, seed
     for case in found:
         if seeds is not None and seeds > len(case.seeds):
             raise InputError(
-                f"--seeds {seeds}: the case {case.name!r} declares {counted(len(case.seeds), 'seed')}. Ask for 1 to {len(case.seeds)}, "
-                "or declare more."
+                f"--seeds {seeds}: the case {case.name!r} declares {counted(len(case.seeds), 'seed')}. Ask for fewer, or declare more."
             )
     return [case.replace(images=images or case.images, seeds=case.seeds[:seeds]) for case in found]
 

@@ -12,6 +12,7 @@ from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
 from membench.cli._options import BASELINES, AsJson, Baselines, Cases, Device, EngineName, Threads, chosen_cases, suite_in
+from membench.errors import InputError
 from membench.storage import check_writable
 
 
@@ -46,6 +47,8 @@ def run(
 
     chosen = chosen_cases(suite_in(cases), names, images)
     usable(engine, device)
+    if baselines != BASELINES and not baselines.is_dir():
+        raise InputError(f"There is no folder of baselines at {baselines}. Name another one with --baselines, or leave it out.")
     if report is not None:
         check_writable(report, "--report")
     store, outcomes = BaselineStore(baselines), []
