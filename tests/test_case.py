@@ -167,6 +167,39 @@ def test_a_wrong_value_is_refused_and_the_field_named(
     assert f"\n  {field}" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"nonidealities": DeviceFaults(lrs_proportion=0.1)}, "nonidealities=(DeviceFaults(...),)"),
+        ({"seeds": 0}, "seeds=(0,)"),
+    ],
+)
+def test_a_tuple_that_was_forgotten_is_shown_in_one_line(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        MINIMAL.replace(**changes)
+    (field,) = changes
+    assert str(error.value) == f"Case {MINIMAL.name!r} is not valid:\n  {field}: takes several values: write {said}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("keep_digital", "conv1", "several values: write keep_digital=('conv1',)"),
+        ("tile_shape", 64, "2 values: write tile_shape=(64, 64)"),
+    ],
+)
+def test_a_conversion_shows_the_tuple_too(field: str, value: object, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        Conversion(**{field: value})  # type: ignore[arg-type]
+    assert str(error.value) == f"Conversion is not valid:\n  {field}: takes {said}"
+
+
+@pytest.mark.parametrize("field", ["description", "dataset", "network"])
+def test_a_text_of_a_case_holds_no_control_characters(field: str) -> None:
+    with pytest.raises(InputError, match=rf"{field}: must be text that a terminal can show"):
+        MINIMAL.replace(**{field: "\x1b[2J"})
+
+
 @pytest.mark.parametrize("field", [name for name, field in Case.model_fields.items() if field.is_required()])
 def test_a_missing_field_is_named(field: str) -> None:
     fields = {name: getattr(MINIMAL, name) for name in Case.model_fields if name != field}
