@@ -195,6 +195,8 @@ class Report:
         if self.layers:
             terminalreporter.write_line("")
             terminalreporter.write_line(tabulate(self.layers, headers=self.LAYER_HEADS, disable_numparse=True))
+        for reason in self.missing.values():
+            terminalreporter.write_line(f"WARNING: not timed: {reason}", yellow=True)
 
 
 @pytest.fixture(scope="session")

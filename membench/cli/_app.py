@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from membench.errors import InputError, MembenchError
+from membench.errors import EnvironmentProblemError, InputError, MembenchError
 from membench.version import __version__
 
 EXIT_CODES = "Exit codes: 0 green, 1 the gate failed, 2 usage or input, 3 environment."
@@ -26,10 +27,17 @@ def main() -> None:
     """Run the command line; every membench error becomes a message and its exit code."""
     try:
         _refuse_empty(sys.argv[1:])
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except MembenchError as error:
         print(f"membench: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:  # of the output itself: a full disk
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what it still holds cannot be written at exit either
+        print(f"membench: cannot write {error.filename or 'the output'}: {error.strerror or error}.", file=sys.stderr)
+        sys.exit(EnvironmentProblemError.exit_code)
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:

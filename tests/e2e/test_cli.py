@@ -350,6 +350,15 @@ def test_the_installed_command_and_the_module_answer_alike() -> None:
         assert done.stdout.strip() == "0.1.0"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_full_disk_under_the_output_is_a_problem_of_the_environment() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "membench", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (3, "membench: cannot write the output: No space left on device.\n")
+
+
 def test_two_baselines_are_measured_alike_by_both_ways_in(call: Any, tmp_path: Path, case: Case) -> None:
     """`membench run` judges what `membench.run_case` measured: one way through."""
     declare(tmp_path, case)
