@@ -101,6 +101,9 @@ def loopback() -> bool:
     return True
 
 
+needs_loopback = pytest.mark.skipif(not loopback(), reason=NO_LOOPBACK)
+
+
 def needs_data(name: str) -> pytest.MarkDecorator:
     """Skip where a data set that cannot be committed is not on this machine."""
     from membench.datasets import DATASETS

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import make_case
+from conftest import make_case, needs_loopback
 
 from membench import ADC, Case, ConductanceDrift, Conversion, Knob, Quick, Study, Sweep, run_case
 from membench import campaign as campaigns
@@ -197,6 +197,7 @@ def command(folder: Path, *, values: tuple[int, ...], images: int = 40, seeds: t
     return [sys.executable, "-m", "membench", "study", str(file), "--out", str(folder / "out"), "--workers", "2"]
 
 
+@needs_loopback
 @pytest.mark.slow
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_records(tmp_path: Path) -> None:
     """kill -9 of the client: no worker outlives it, what was measured stays, and the rest is as it would have been."""
@@ -227,6 +228,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_records(tmp_path
         assert record.measured == run_case(record.case).measured
 
 
+@needs_loopback
 @pytest.mark.slow
 def test_an_interrupt_ends_it_at_once_and_says_how_to_go_on(tmp_path: Path) -> None:
     wanted = command(tmp_path, values=(3, 4, 5, 6, 7, 8, 9, 10), images=1000, seeds=(0, 1, 2, 3, 4))
@@ -249,6 +251,7 @@ def test_an_interrupt_ends_it_at_once_and_says_how_to_go_on(tmp_path: Path) -> N
     assert list((tmp_path / "out").rglob("*.tmp")) == []
 
 
+@needs_loopback
 @pytest.mark.slow
 def test_the_estimate_alone_measures_nothing(tmp_path: Path) -> None:
     wanted = command(tmp_path, values=(4, 8))
