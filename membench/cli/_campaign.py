@@ -56,10 +56,10 @@ def chosen_workers(
     """What the options say of where points are measured."""
     from membench.campaign import Workers
 
+    found = Workers(scheduler, cluster, count, threads, int(memory * 2**30) if memory else None)
     if cluster is not None and not cluster.is_file():
         raise InputError(f"--cluster: there is no file {cluster}. Name the Python file that declares CLUSTER.")
-
-    return Workers(scheduler, cluster, count, threads, int(memory * 2**30) if memory else None)
+    return found
 
 
 def measured(campaign: Campaign, title: str, estimate: bool) -> State | None:
@@ -123,7 +123,7 @@ def _bar() -> Iterator[Callable[[State], None]]:
             bar.total, bar.n = state.whole, done
             failed = f", {len(state.failures)} failed" if state.failures else ""
             bar.set_description(
-                f"{state.done} of {counted(state.total, 'case')}, {state.points_done} of {counted(state.points, 'point')}{failed}",
+                f"{state.done}/{counted(state.total, 'case')}, {state.points_done}/{counted(state.points, 'point')}{failed}",
                 refresh=False,
             )
             elapsed = bar.format_dict["elapsed"]

@@ -71,7 +71,7 @@ def pair(a: Record, b: Record) -> Pairing:
         notes += _image_notes(a, b, columns_a, columns_b)
     else:
         notes.append(
-            f"{counted(len(columns_a), 'image is', 'images are')} the same, of {a.case.images} in A and {b.case.images} in B"
+            f"{counted(len(columns_a), 'image is', 'images are')} the same of {a.case.images} in A and {b.case.images} in B"
         )
         columns_a, columns_b = list(range(a.case.images)), list(range(b.case.images))
     seeds = [seed for seed in a.case.seeds if seed in b.case.seeds]

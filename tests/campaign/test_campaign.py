@@ -132,8 +132,12 @@ def test_another_study_in_the_folder_is_refused(measured: tuple[Path, list[State
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"--out: .* cannot be a folder"):
+        prepare(study(4), tmp_path / "file/study")
+    campaign = prepare(study(4), tmp_path / "later")
+    (tmp_path / "later").write_text("")
     with pytest.raises(EnvironmentProblemError, match=r"Cannot write to .*--out"):
-        prepare(study(4), tmp_path / "file/study").run(lambda state: None)
+        campaign.run(lambda state: None)
 
 
 def test_quick_is_coarse(tmp_path: Path, workers: Workers) -> None:

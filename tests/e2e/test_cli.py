@@ -290,7 +290,7 @@ def test_the_bar_of_a_study_never_exceeds_100_percent(capsys: pytest.CaptureFixt
             time.sleep(0.6)
     drawn = capsys.readouterr().err
     assert "on 1 worker\n" in drawn
-    assert "1 of 1 case, 1 of 1 point" in drawn
+    assert "1/1 case, 1/1 point" in drawn
     assert "None" not in drawn
     percents = [int(found) for found in re.findall(r"(\d+) %", drawn)]
     assert percents
