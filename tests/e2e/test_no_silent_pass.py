@@ -265,13 +265,15 @@ def _(r: Repository) -> None:
     r.patch.setenv("MEMBENCH_DATA", str(r.folder / "empty"))
     r.declare(*r.cases, make_case(name="absent", dataset="cifar10"))
     r.gate_test("def test_accuracy(membench_case, membench_gate):\n    membench_gate(membench_case)\n")
-    (r.folder / "benchmarks/test_parity.py").write_text("def test_parity(membench_parity):\n    membench_parity('absent')\n")
+    (r.folder / "benchmarks/test_parity_of_a_user.py").write_text(
+        "def test_parity(membench_parity):\n    membench_parity('absent')\n"
+    )
 
 
 @way("a test swallows that the engine differs from MemTorch", "INVALID comparison of one: layer 0: conductances differ")
 def _(r: Repository) -> None:
     r.patch.setattr("membench.parity.DEVICE_TOLERANCE", -1.0)
-    (r.folder / "benchmarks/test_parity.py").write_text(
+    (r.folder / "benchmarks/test_parity_of_a_user.py").write_text(
         "def test_parity(membench_parity):\n    try:\n        membench_parity('one')\n    except BaseException:\n        pass\n"
     )
 
