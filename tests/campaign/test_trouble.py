@@ -237,3 +237,15 @@ def test_a_scheduler_that_dies_ends_the_client_with_a_message_and_what_was_measu
     assert 3 <= kept < 12
     again = prepare(declared, folder, workers=Workers(count=2), **options).run(lambda state: None)
     assert (again.done, again.failures) == (12, {})
+
+
+def test_workers_that_cannot_be_started_are_a_problem_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(**_: object) -> None:
+        raise RuntimeError("Cluster failed to start: Timed out trying to connect to tcp://127.0.0.1:1")
+
+    monkeypatch.setattr("membench.campaign._cluster.LocalCluster", down)
+    with (
+        pytest.raises(EnvironmentProblemError, match=r"could not start workers .* loopback interface"),
+        Workers(count=1).opened(),
+    ):
+        pytest.fail("it was opened")

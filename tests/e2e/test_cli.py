@@ -532,6 +532,17 @@ def test_an_update_from_an_earlier_run_changes_all_baselines_or_none(
     assert [file.name for file in (tmp_path / "baselines/vectorized").iterdir()] == ["one.json"]
 
 
+def test_an_update_refuses_a_record_that_cannot_be_accepted_before_it_changes_any(
+    call: Any, tmp_path: Path, pair: tuple[Case, Case]
+) -> None:
+    declare(tmp_path, pair[0], pair[1].replace(nonidealities=(DeviceFaults(hrs_proportion=1.0),)))
+    assert call("run", "one", "two", "--report", "out", "--no-explain").code == 1
+    answer = call("baseline", "update", "--all", "--from", "out", *SENTENCE)
+    assert answer.code == 1
+    assert "two cannot become a baseline: OVER_THRESHOLD" in answer.err
+    assert not (tmp_path / "baselines").exists()
+
+
 def test_baselines_of_an_engine_that_has_none_are_told_and_a_misspelt_one_is_refused(
     call: Any, tmp_path: Path, case: Case
 ) -> None:
