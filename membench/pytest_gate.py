@@ -37,11 +37,10 @@ OPTIONS: dict[str, object] = {
     "case": [],
     "report": None,
 }
-CASE, COMPARISON, LACKING = (
-    "case",
-    "comparison",
-    "lacking",
-)  # outcomes of a case, of membench_parity, of a test without its data
+# Kinds of outcomes.
+CASE = "case"  # of a declared case, from membench_gate
+COMPARISON = "comparison"  # with the reference, from membench_parity
+LACKING = "lacking"  # of any other test that lacked its data
 NOT_SELECTED = (
     "the case is declared, and no test ran it (-k, -m, --deselect, a path, or no test takes membench_case); with --membench-gate only "
     "--membench-case narrows the choice"

@@ -116,6 +116,7 @@ def baseline_update(
             print(store.update(record, reason))
         return
     usable(engine)
+    absent = 0
     for case in chosen:
         try:
             with progress_bar(case.name) as tell:
@@ -124,8 +125,13 @@ def baseline_update(
             if not every:
                 raise
             print(f"{case.name}: left as it is: {error}", file=sys.stderr)
+            absent += 1
             continue
         print(store.update(record, reason))
+    if absent == len(chosen):
+        raise DataMissingError(
+            "No baseline was updated: the data of every case are missing; the lines above say how to get them."
+        )
 
 
 def _recorded(cases: list[Case], folder: Path, engine: str, every: bool) -> list[Record]:

@@ -147,6 +147,16 @@ def test_all_leaves_cases_without_data_as_they_are(
     assert [file.name for file in (tmp_path / "baselines/vectorized").iterdir()] == ["small.json"]
 
 
+def test_all_without_any_data_updates_nothing_and_says_so(
+    call: Any, tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(tmp_path, case.replace(dataset="cifar10"))
+    monkeypatch.setenv("MEMBENCH_DATA", str(tmp_path))
+    answer = call("baseline", "update", "--all", "--reason", "all that can be measured here")
+    assert answer.code == 3
+    assert "No baseline was updated: the data of every case are missing" in answer.err
+
+
 def test_train_then_find_it_trained(call: Any) -> None:
     first = call("train", "tiny", "mnist5k", "--epochs", "1", "--out", "weights")
     assert first.code == 0
