@@ -12,7 +12,7 @@ import numpy as np
 from membench.errors import DataMissingError, GateError, MembenchError
 from membench.record import Baseline, Record
 from membench.statistics import mean_half_width, paired_difference
-from membench.words import counted, printable
+from membench.words import counted, printable_lines
 
 
 class Status(StrEnum):
@@ -75,13 +75,13 @@ def failed(error: BaseException) -> Verdict:
 
     The one place that says so: the gate, the comparison with MemTorch and the command line all ask it.
     """
+    said = printable_lines(str(error))
     if isinstance(error, DataMissingError):
-        return Verdict(Status.SKIPPED, str(error), error.exit_code)
+        return Verdict(Status.SKIPPED, said, error.exit_code)
     if isinstance(error, MembenchError):
-        return Verdict(Status.ERROR, f"{type(error).__name__}: {error}", error.exit_code)
+        return Verdict(Status.ERROR, f"{type(error).__name__}: {said}", error.exit_code)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    said = "\n".join(map(printable, str(error).split("\n")))
     return Verdict(Status.ERROR, f"{type(error).__name__}: {said}{where}")
 
 

@@ -27,6 +27,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
+def printable_lines(text: str) -> str:
+    """The same of a text of several lines: they stay lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def counted(number: int, one: str, many: str = "") -> str:
     """A number with its noun: `counted(1, "case")` is "1 case", `counted(2, "case")` is "2 cases".
 

@@ -204,6 +204,7 @@ def test_more_images_tell_a_smaller_change() -> None:
         (EffectDidNothingError("drift"), Status.ERROR, "EffectDidNothingError: drift", 1),
         (NotConvertedError("conv1"), Status.ERROR, "NotConvertedError: conv1", 1),
         (InputError("bad"), Status.ERROR, "InputError: bad", 2),
+        (InputError("two\nlines\x1b"), Status.ERROR, "InputError: two\nlines\\x1b", 2),
         (ValueError("odd"), Status.ERROR, "ValueError: odd", 1),
         (ValueError("\x1b[2Jodd"), Status.ERROR, "ValueError: \\x1b[2Jodd", 1),
         (MemoryError(), Status.ERROR, "MemoryError: ", 1),

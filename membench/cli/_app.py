@@ -11,6 +11,7 @@ import typer
 
 from membench.errors import EnvironmentProblemError, InputError, MembenchError
 from membench.version import __version__
+from membench.words import printable_lines
 
 EXIT_CODES = "Exit codes: 0 green, 1 the gate failed, 2 usage or input, 3 environment."
 
@@ -32,7 +33,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except MembenchError as error:
-        print(f"membench: {error}", file=sys.stderr)
+        print(f"membench: {printable_lines(str(error))}", file=sys.stderr)
         sys.exit(error.exit_code)
     except OSError as error:  # of the output itself: a full disk
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what it still holds cannot be written at exit either

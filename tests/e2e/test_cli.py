@@ -459,6 +459,7 @@ def nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         (("run", "small", "--report", "/proc/new"), 3, "--report: cannot write to /proc/new"),
         (("run", "small", "--baselines", "nowhere"), 2, "There is no folder of baselines at nowhere"),
         (("run", "small", "--baselines", "taken"), 2, "There is no folder of baselines at taken"),
+        (("run", "small", "--report", "taken/\x1b[2J"), 2, "--report: taken/\\x1b[2J cannot be a folder"),
         (("baseline", "list", "--baselines", "nowhere"), 2, "There is no folder of baselines at nowhere"),
         (("baseline", "update", "small", "--baselines", "taken", *SENTENCE), 2, "--baselines: taken cannot be a folder"),
         (("baseline", "update", "small", "--from", "nowhere", *SENTENCE), 2, "--from: there is no record nowhere/records"),
