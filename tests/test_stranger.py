@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -19,20 +21,28 @@ setup bench quick:
 	| tr '\\n' ' ' >> {log}
 	@echo >> {log}
 	@touch "$$HOME/left"
+	@{waits}
 	@test "$@" != "{fails}"
 """
 
 
-def stranger(folder: Path, fails: str = "nothing") -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
-    """Run the script in a repository whose steps write what they see to a log; `fails` names a step that does."""
-    repository, log, home = folder / "repository", folder / "log", folder / "home"
-    for made in (repository / "tools", home, folder / "tmp"):
+def repository_in(folder: Path, fails: str = "nothing", waits: str = "true") -> tuple[Path, Path]:
+    """A repository whose steps write what they see to a log; `fails` names a step that does."""
+    repository, log = folder / "repository", folder / "log"
+    for made in (repository / "tools", folder / "home", folder / "tmp"):
         made.mkdir(parents=True)
     shutil.copy(TOOLS / "stranger.sh", repository / "tools")
-    (repository / "Makefile").write_text(MAKEFILE.format(log=log, fails=fails))
+    (repository / "Makefile").write_text(MAKEFILE.format(log=log, fails=fails, waits=waits))
     git = ["git", "-C", str(repository), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
         subprocess.run([*git, *command], check=True)
+    return repository, log
+
+
+def stranger(folder: Path, fails: str = "nothing") -> tuple[subprocess.CompletedProcess[str], list[dict[str, str]]]:
+    """Run the script there, to its end."""
+    repository, log = repository_in(folder, fails)
+    home = folder / "home"
     environment = {**os.environ, "HOME": str(home), "TMPDIR": str(folder / "tmp"), "MEMBENCH_DATA": "d", "MEMBENCH_CACHE": "c"}
     done = subprocess.run(
         [repository / "tools/stranger.sh"], env=environment, capture_output=True, text=True, check=False, timeout=60
@@ -77,3 +87,24 @@ def test_nothing_is_left_and_what_is_not_committed_is_told(tmp_path: Path) -> No
         timeout=60,
     )
     assert "WARNING: a clone holds what is committed; the changes in" in done.stdout
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_is_left_where_it_is_ended(tmp_path: Path, how: signal.Signals) -> None:
+    repository, log = repository_in(tmp_path, waits="sleep 60")
+    environment = {**os.environ, "HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp")}
+    running = subprocess.Popen(
+        [repository / "tools/stranger.sh"],
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not log.exists():
+            assert running.poll() is None
+            time.sleep(0.02)
+    finally:
+        os.killpg(running.pid, how)
+    assert running.wait(30) != 0
+    assert list((tmp_path / "tmp").iterdir()) == []
