@@ -6,7 +6,7 @@ PARALLEL := -n auto -p no:membench
 # A data set that is not here is let through, but not in CI, which has all: make test SKIP=
 SKIP ?= --membench-allow-skip
 
-.PHONY: help setup bench test lint quick slow speed versus asv clean
+.PHONY: help setup bench test lint quick slow stranger speed versus asv clean
 
 help:
 	@echo "make bench   set up, then run the benchmark suite on real images and gate it against baselines/"
@@ -14,6 +14,7 @@ help:
 	@echo "make speed   time the engines against each other and the digital network, as ratios with goals"
 	@echo "make versus  time other simulators in turns with membench and the digital network"
 	@echo "make asv     record the current commit for asv's pages: accuracy, time and memory over commits"
+	@echo "make stranger   the gate and the fast tests as on another machine: a clone, no data, empty cache and HOME, no network"
 	@echo "make quick   the fast tests only    make lint   ruff, mypy, import-linter    make slow   the slow tests only"
 
 setup:
@@ -34,6 +35,10 @@ quick: setup
 
 slow: setup
 	$(BIN)/python -m pytest tests -m slow $(PARALLEL) $(ARGS)
+
+# In a clone with an environment of its own, which is removed at the end.
+stranger:
+	tools/stranger.sh
 
 # Ratios in one run, with goals; needs a quiet machine. The table, a figure and its numbers go to reports/speed.
 speed: setup

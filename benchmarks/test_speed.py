@@ -52,6 +52,7 @@ from membench.measure.machine import provenance
 from membench.measure.memory import PeakMemory
 from membench.models import NETWORKS, obtain
 from membench.runtime import derive_seed, pinned_threads
+from membench.words import counted
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
@@ -174,7 +175,7 @@ class Report:
         folder.mkdir(parents=True, exist_ok=True)
         found = provenance()
         parts = ["# Speed", ", ".join(f"{name} {value}" for name, value in found.machine.items())]
-        parts[1] += f"; {self.threads} threads, batches of {BATCH}; torch {found.versions['torch']}; {found.created}"
+        parts[1] += f"; {counted(self.threads, 'thread')}, batches of {BATCH}; torch {found.versions['torch']}; {found.created}"
         parts += [tabulate(self.rows, headers=self.HEADS, tablefmt="github", disable_numparse=True)]
         parts += [f"Not measured: {reason}" for reason in self.missing.values()]
         if self.layers:
@@ -189,11 +190,13 @@ class Report:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.rows:
-            terminalreporter.section(f"membench: speed, {self.threads} threads, batches of {BATCH}")
+            terminalreporter.section(f"membench: speed, {counted(self.threads, 'thread')}, batches of {BATCH}")
             terminalreporter.write_line(tabulate(self.rows, headers=self.HEADS, disable_numparse=True))
         if self.layers:
             terminalreporter.write_line("")
             terminalreporter.write_line(tabulate(self.layers, headers=self.LAYER_HEADS, disable_numparse=True))
+        for reason in self.missing.values():
+            terminalreporter.write_line(f"WARNING: not timed: {reason}", yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,12 @@ from pydantic import Field, field_validator, model_validator
 from membench.devices import VTEAM, AnyDevice
 from membench.effect import Effects, Stage
 from membench.errors import InputError
-from membench.plain import Count, Flag, Integer, NonNegative, Number, Plain, Positive, Proportion
+from membench.plain import Count, Flag, Integer, NonNegative, Number, Plain, Positive, Proportion, Text
 from membench.storage import canonical_json, sha256
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
 DEFAULT_ENGINE = "vectorized"  # what executes a case unless told otherwise
+MOST_THREADS = 1024  # of torch: with tens of thousands OpenMP ends the process
 
 _STAGES = tuple(Stage)
 
@@ -142,7 +143,7 @@ class Conversion(Plain):
     mapping: Literal["naive"] = "naive"
     retained: Proportion | None = None
     tuning: Tuning | None = Tuning()
-    keep_digital: tuple[str, ...] = ()
+    keep_digital: tuple[Text, ...] = ()
     scaling: InputScaling = InputScaling()
     dac: DAC | None = None
 
@@ -194,8 +195,8 @@ class Case(Plain):
     """
 
     name: str
-    dataset: str
-    network: str
+    dataset: Text
+    network: Text
     conversion: Conversion
     thresholds: Thresholds
     nonidealities: Effects = ()
@@ -203,7 +204,7 @@ class Case(Plain):
     images: Count = 1_000
     subset_seed: Annotated[Integer, Field(ge=0, lt=2**63)] = 0
     batch_size: Count = 20
-    description: str = ""
+    description: Text = ""
 
     @field_validator("name")
     @classmethod

@@ -17,6 +17,7 @@ from membench.errors import MembenchError
 from membench.measure.machine import processor, versions
 from membench.models import NETWORKS, shipped
 from membench.storage import cache_dir, data_root
+from membench.words import counted
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
-    yield Finding("processor", f"{processor()}, {os.cpu_count()} cores")
+    yield Finding("processor", f"{processor()}, {counted(os.cpu_count() or 1, 'core')}")
     yield Finding("torch threads", f"{torch.get_num_threads()} (1 while measuring, unless told otherwise)")
     yield Finding("CUDA", torch.cuda.get_device_name() if torch.cuda.is_available() else "none; the CPU is used")
     compiler = next((path for name in ("c++", "g++", "clang++") if (path := shutil.which(name))), None)

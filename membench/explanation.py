@@ -13,7 +13,7 @@ from membench.case import Case, Conversion, InputScaling
 from membench.errors import InputError
 from membench.plain import Count, Line, Plain, Power, Proportion, Seed, Sha256
 from membench.statistics import Interval
-from membench.words import quoted
+from membench.words import counted, quoted
 
 # Parts of a conversion that are added one by one: (name of the step, its field). A field that Conversion lacks is left out.
 PARTS = (("tiles", "tile_shape"), ("input limit", "max_input_voltage"), ("DAC", "dac"), ("ADC", "adc"))
@@ -153,7 +153,7 @@ class Explanation(Plain):
 
 def measured_on(images: int, seeds: Sequence[int]) -> str:
     """In words, how many images and seeds there were."""
-    return f"{images} images x {len(seeds)} seed{'s' if len(seeds) != 1 else ''}"
+    return f"{counted(images, 'image')} x {counted(len(seeds), 'seed')}"
 
 
 def ladder(case: Case) -> tuple[Rung, ...]:

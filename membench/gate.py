@@ -1,4 +1,4 @@
-"""Run a case and judge it: what the gate, the command line and a user's own test do alike."""
+"""Run a case, or compare it with the reference, and judge it: what the gate, the command line and a user's own test do alike."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from membench.datasets import DATASETS, values_of
 from membench.errors import MembenchError
 from membench.explain import lost_at
 from membench.outcome import Outcome
+from membench.parity import REFERENCE, Parity, compare
 from membench.pipeline import Progress, run_case
 from membench.record import Baseline, Record
 from membench.verdict import Status, Verdict, at_chance, decide, failed
@@ -58,6 +59,24 @@ def _got(record: Record, data: Path | None) -> str:
         f"it gets {values}: {advice} Data set {dataset.name!r} declares mean {dataset.mean} and std {dataset.std}; uint8 images are "
         "divided by 255 before, float images are not"
     )
+
+
+def compare_and_judge(
+    case: Case, engine: str, *, reference: str = REFERENCE, data: Path | None = None, progress: Progress | None = None
+) -> tuple[Outcome, Parity | None]:
+    """Run a few images of a case on an engine and on the reference, and judge whether they are equal.
+
+    Returns:
+        PASS where they are, INVALID with the layer's name where they are not, and else what `failed` makes of the error; and what
+        was compared, if it was.
+    """
+    try:
+        found = compare(case, engine=engine, reference=reference, data=data, progress=progress)
+    except Exception as error:
+        return Outcome(case.name, engine, failed(error)), None
+    if found.faults:
+        return Outcome(case.name, engine, Verdict(Status.INVALID, "; ".join(found.faults))), found
+    return Outcome(case.name, engine, Verdict(Status.PASS, f"{engine} equals {reference}")), found
 
 
 def _explained(verdict: Verdict, record: Record, data: Path | None, device: str, progress: Progress | None) -> Verdict:

@@ -27,7 +27,7 @@ from membench.errors import FileFormatError, InputError
 from membench.outcome import Outcome
 from membench.plain import Line, Number, Plain, Reason
 from membench.storage import read_whole
-from membench.verdict import Status, Verdict
+from membench.verdict import Status
 from membench.words import QUOTE, capped, printable, quoted
 
 FILE = "known-failures.toml"  # in the folder of baselines
@@ -105,10 +105,10 @@ def with_grace(outcome: Outcome, known: Sequence[KnownFailure], today: datetime.
     if today > entry.expires:
         note = f"its entry in {FILE} expired on {entry.expires} ({entry.reason}): delete it, or give it another day"
         status = Status.ERROR if verdict.green else verdict.status
-        return replace(outcome, verdict=Verdict(status, f"{verdict.reason}; {note}"))
+        return replace(outcome, verdict=replace(verdict, status=status, reason=f"{verdict.reason}; {note}"))
     if outcome.record is None or verdict.status not in EXCUSABLE:
         return outcome
     if outcome.record.measured.loss.estimate > entry.max_loss_points:
         note = f"more than the {entry.max_loss_points:g} points that {FILE} lets through"
-        return replace(outcome, verdict=Verdict(verdict.status, f"{verdict.reason}; {note}"))
+        return replace(outcome, verdict=replace(verdict, reason=f"{verdict.reason}; {note}"))
     return replace(outcome, excused=f"known until {entry.expires}: {entry.reason}")

@@ -44,6 +44,7 @@ class Outcome:
             "engine": self.engine,
             "status": str(self.verdict.status),
             "reason": self.verdict.reason,
+            "exit_code": self.verdict.exit_code,
             "record": self.record.model_dump_json() if self.record else None,
             "baseline": self.baseline.model_dump_json() if self.baseline else None,
             "excused": self.excused,
@@ -57,7 +58,7 @@ class Outcome:
         return cls(
             name=plain["name"],
             engine=plain["engine"],
-            verdict=Verdict(Status(plain["status"]), plain["reason"]),
+            verdict=Verdict(Status(plain["status"]), plain["reason"], plain["exit_code"]),
             record=Record.from_json(plain["record"], "a worker's record") if plain["record"] else None,
             baseline=Baseline.from_json(plain["baseline"], "a worker's baseline") if plain["baseline"] else None,
             excused=plain["excused"],
@@ -108,3 +109,9 @@ def gate_failures(outcomes: Sequence[Outcome], allow_skip: bool = False) -> list
         for outcome in outcomes
         if not outcome.verdict.green and not outcome.excused and not (allowed and skipped(outcome))
     ]
+
+
+def exit_code(failures: Iterable[Outcome]) -> int:
+    """What a command ends with: 0 without failures, else the smallest of their codes, since a measured failure (1) counts before
+    input (2) and environment (3)."""
+    return min((outcome.verdict.exit_code for outcome in failures), default=0)

@@ -21,6 +21,7 @@ from membench.measure.memory import PeakMemory
 from membench.models import NETWORKS, Trained, obtain
 from membench.record import Costs, LayerInfo, Measured, Provenance, Record, SeedCost, SeedResult, WeightsRef
 from membench.runtime import full_precision, pinned_threads, torch_device
+from membench.words import counted, quoted
 
 Progress = Callable[[str, int, int], None]
 
@@ -64,6 +65,22 @@ class Grounds:
         return ground
 
 
+def usable(engine: str, device: str = "cpu") -> tuple[Engine, torch.device]:
+    """The engine and the device of those names, if both can be used here: found out before anything is measured.
+
+    Raises:
+        InputError: there is no such engine or device, or the engine does not run on that device.
+        EnvironmentProblemError: this machine lacks one of the two.
+    """
+    executor = ENGINES.get(engine)
+    executor.require()
+    if not executor.any_device and not device.startswith("cpu"):
+        raise InputError(
+            f"The engine {engine} runs on the CPU only, not on {quoted(device)}. Choose another engine, or device cpu."
+        )
+    return executor, torch_device(device)
+
+
 def run_case(
     case: Case,
     engine: str = DEFAULT_ENGINE,
@@ -97,11 +114,7 @@ def run_case(
         MeasurementError: when an effect did not act, or a layer was not converted.
     """
     say: Progress = progress or (lambda what, done, total: None)
-    executor = ENGINES.get(engine)
-    executor.require()
-    place = torch_device(device)
-    if place.type != "cpu" and not executor.any_device:
-        raise InputError(f"The engine {engine} runs on the CPU only, not on {device}. Choose another engine, or device cpu.")
+    executor, place = usable(engine, device)
     key = (case.dataset, case.network, case.images, case.subset_seed, case.batch_size, data, weights, threads, device)
     kept = Grounds() if grounds is None else grounds
     ground = kept.get(key, lambda: _ground(case, data, weights, threads, place, say))
@@ -125,7 +138,8 @@ def _ground(case: Case, data: Path | None, weights: Path | None, threads: int, p
     test = dataset.load("test", data)
     if case.images > len(test):
         raise InputError(
-            f"Case {case.name!r} asks for {case.images} images; {dataset.name} has {len(test)} test images. Set images={len(test)}."
+            f"Case {case.name!r} asks for {counted(case.images, 'image')}; {dataset.name} has {len(test)} test images. Set "
+            f"images={len(test)}."
         )
     trained = obtain(network, dataset, root=data, folder=weights, progress=say)
     subset = test.take(balanced_order(test, case.subset_seed)[: case.images])
@@ -144,7 +158,8 @@ def calibration_images(case: Case, data: Path | None, place: torch.device) -> Te
     train = dataset.load("train", data)
     if adc.calibration_images > len(train):
         raise InputError(
-            f"Case {case.name!r} calibrates on {adc.calibration_images} images; {dataset.name} has {len(train)} to train with here."
+            f"Case {case.name!r} calibrates on {counted(adc.calibration_images, 'image')}; {dataset.name} has {len(train)} to train "
+            "with here."
         )
     return dataset.normalise(train.take(balanced_order(train, case.subset_seed)[: adc.calibration_images]).images).to(place)
 

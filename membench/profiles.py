@@ -18,7 +18,7 @@ from membench.nonidealities import (
     Variability,
     WriteVerify,
 )
-from membench.plain import Plain
+from membench.plain import Plain, Text
 from membench.registry import Registry
 
 
@@ -33,7 +33,7 @@ class Profile(Plain):
     """
 
     name: str
-    source: str
+    source: Text
     conversion: Conversion
     nonidealities: Effects = ()
 

@@ -7,13 +7,14 @@ when any verdict is not green. With `--membench-gate` every declared case owes a
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from membench.case import DEFAULT_ENGINE, Case
-from membench.pytest_gate import Gate
+from membench.pytest_gate import CASE, COMPARISON, Gate, end_test
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--membench-case", action="append", default=[], metavar="NAME", help="run this case only (may be given again)"
     )
     group.addoption(
-        "--membench-report", type=Path, metavar="DIR", help="write each record as JSON and a Markdown summary to DIR"
+        "--membench-report", type=_folder, metavar="DIR", help="write each record as JSON and a Markdown summary to DIR"
     )
     group.addoption("--membench-threads", type=int, default=1, metavar="N", help="torch threads while measuring (default: 1)")
     group.addoption(
@@ -60,14 +61,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("membench_baselines", "folder of baselines (default: baselines)", default="baselines")
 
 
+def _folder(text: str) -> Path:
+    """An empty name is a shell variable that is not set; as a path it would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name of the folder is empty")
+    return Path(text)
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    for option in ("images", "seeds", "threads"):
-        value = config.getoption(f"membench_{option}")
-        if value is not None and value < 1:
-            raise pytest.UsageError(f"--membench-{option} must be 1 or more, not {value}")
     gate = Gate(config)
-    if gate.strict:
-        gate.prepare()
+    gate.prepare()
     config.pluginmanager.register(gate, "membench-gate")
 
 
@@ -84,38 +87,27 @@ def membench_gate(request: pytest.FixtureRequest) -> Callable[[Case], None]:
     gate: Gate = request.config.pluginmanager.get_plugin("membench-gate")  # type: ignore[assignment]
 
     def check(case: Case) -> None:
-        from membench.verdict import Status
-
         outcome = gate.run(case)
-        request.node.membench_outcomes = [*getattr(request.node, "membench_outcomes", []), outcome]
+        gate.keep(request.node, CASE, outcome)
         request.node.user_properties += outcome.properties()
-        if outcome.verdict.status is Status.SKIPPED:
-            pytest.skip(outcome.verdict.reason)
-        said = f"{outcome.verdict.status}: {outcome.verdict.reason}"
-        if outcome.excused:
-            pytest.xfail(f"{said}; {outcome.excused}")
-        if not outcome.verdict.green:
-            pytest.fail(said, pytrace=False)
+        end_test(outcome)
 
     return check
 
 
 @pytest.fixture
 def membench_parity(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Run a few images of a declared case on MemTorch too: fails, naming the layer, unless this session's engine gives the same."""
+    """Run a few images of a declared case on MemTorch too: fails, naming the layer, unless this session's engine gives the same.
+
+    Skips where the data set is missing, and where there is nothing to compare; the summary names both.
+    """
     gate: Gate = request.config.pluginmanager.get_plugin("membench-gate")  # type: ignore[assignment]
 
     def check(name: str) -> None:
-        from membench.parity import REFERENCE, compare
-
-        case = next((case for case in gate.cases() if case.name == name), None)
-        if case is None:
-            pytest.skip(f"{name} is not among the cases chosen")
-        if gate.engine in (REFERENCE, "digital"):
-            pytest.skip(f"the engine {gate.engine} is not one that should equal {REFERENCE}")
-        with gate.progress(name) as progress:
-            found = compare(case, engine=gate.engine, progress=progress)
-        if found.faults:
-            pytest.fail(f"{'; '.join(found.faults)}\n{found}", pytrace=False)
+        outcome, found = gate.compare(name)
+        gate.keep(request.node, COMPARISON, outcome)
+        if found is not None:
+            print(found)  # pytest shows it where the test fails
+        end_test(outcome)
 
     return check

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from membench.errors import InputError
+from membench.case import MOST_THREADS
+from membench.errors import EnvironmentProblemError, InputError
+from membench.words import brief, quoted
 
 
 def derive_seed(root: int, *axes: str | int) -> int:
@@ -56,7 +58,13 @@ def isolated(seed: int) -> Iterator[None]:
 
 @contextmanager
 def pinned_threads(threads: int) -> Iterator[None]:
-    """Run torch's operations on `threads` threads: how many there are moves the last bits of a sum, and all times."""
+    """Run torch's operations on `threads` threads: how many there are moves the last bits of a sum, and all times.
+
+    Raises:
+        InputError: when `threads` is not between 1 and MOST_THREADS.
+    """
+    if not 1 <= threads <= MOST_THREADS:
+        raise InputError(f"threads: {quoted(threads)} torch threads are not possible. Allowed: 1 to {MOST_THREADS}.")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -79,14 +87,18 @@ def torch_device(name: str) -> torch.device:
     """A device by torch's name for it.
 
     Raises:
-        InputError: when torch knows no such device, or it is not on this machine.
+        InputError: when torch knows no such device, or nothing can be computed on it ("meta").
+        EnvironmentProblemError: when it is not on this machine.
     """
+    allowed = "Allowed: cpu, or a device that torch finds on this machine, such as cuda or cuda:1."
     try:
         device = torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"There is no device {quoted(name)}: {brief(error)}. {allowed}") from error
+    if device.type == "meta":
+        raise InputError(f"The device {quoted(name)} holds no numbers, so nothing can be measured on it. {allowed}")
+    try:
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"The device {name!r} cannot be used here: {reason} Allowed: cpu, or a device that torch finds."
-        ) from error
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch without CUDA asserts; some devices are packages
+        raise EnvironmentProblemError(f"The device {quoted(name)} cannot be used here: {brief(error)}. {allowed}") from error
     return device

@@ -18,7 +18,7 @@ from typing import Any
 import filelock
 import platformdirs
 
-from membench.errors import EnvironmentProblemError, FileFormatError
+from membench.errors import EnvironmentProblemError, FileFormatError, InputError
 
 LARGEST = 2**30  # bytes of a file that is read whole
 STALE = 3600.0  # seconds after which a temporary file has no writer any more
@@ -100,6 +100,29 @@ def write_atomically(path: Path, data: bytes | str) -> Path:
             f"Cannot write {path}: {error.strerror or error}. Free some space, make the folder writable, or name another one."
         ) from error
     return path
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Refuse a folder that cannot be written, before hours are spent on what would be written there. Nothing is left in it.
+
+    Args:
+        folder: need not exist yet.
+        option: what named it, for the message.
+
+    Raises:
+        InputError: when it is a file, or lies below one.
+        EnvironmentProblemError: when it, or the nearest folder above it that exists, cannot be written.
+    """
+    try:
+        existing = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+        if not existing.is_dir():
+            raise InputError(f"{option}: {folder} cannot be a folder: {existing} is not one. Name another folder.")
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise EnvironmentProblemError(
+            f"{option}: cannot write to {folder}: {error.strerror or error}. Make it writable, or name another folder."
+        ) from error
 
 
 def remove(path: Path) -> None:

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from membench.errors import FileFormatError
-from membench.words import capped, quoted
+from membench.words import capped, control_in, quoted
 
 DEEPEST = 64  # membench's own files are nested a dozen deep
 _REMEDY = "Restore it, or make it anew."
@@ -82,20 +82,26 @@ def _first_bad(value: dict[str, Any]) -> str:
         if isinstance(item, _Bad):
             return f"{path}: {item.reason}"
         if isinstance(item, str):
-            if not _text(item):
-                return f"{path}: half a surrogate pair is no text"
+            if fault := _fault(item):
+                return f"{path}: {fault}"
             continue
         inner = item.items() if isinstance(item, dict) else enumerate(item) if isinstance(item, list) else ()
         if inner and depth == DEEPEST:
             return f"{path[:200]}: it is nested more than {DEEPEST} deep"
-        if isinstance(item, dict) and not all(map(_text, item)):
-            return f"{path or '(the whole)'}: a field's name is no text"
+        if isinstance(item, dict) and (fault := next(filter(None, map(_fault, item)), "")):
+            return f"{path or '(the whole)'}: a field's name is no text: {fault}"
         todo += [(_below(path, name), depth + 1, part) for name, part in inner if type(part) not in _SOUND]
     return ""
 
 
-def _text(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+def _fault(text: str) -> str:
+    """Why a text is none that membench writes; empty where it is one. Stored text is printed: it must not drive a terminal."""
+    if text.isprintable():  # as nearly always
+        return ""
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        return "half a surrogate pair is no text"
+    found = control_in(text)
+    return f"it holds the control character {found}" if found else ""
 
 
 def first_difference(given: Any, written: Any) -> str:

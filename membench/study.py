@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from membench.case import DEFAULT_ENGINE, Case
 from membench.declared import import_file
 from membench.errors import InputError, SuiteError, UnknownNameError
-from membench.plain import Count, Flag, Integer, Line, NonNegative, Plain, Sha256
+from membench.plain import Count, Flag, Integer, Line, NonNegative, Plain, Sha256, Text, not_several
 from membench.words import capped, quoted
 
 STUDIES = Path("benchmarks/studies")
@@ -99,6 +99,8 @@ class Sweep:
     kind: Kind = "curve"
 
     def __post_init__(self) -> None:
+        if fault := not_several("knobs", self.knobs):
+            raise InputError(f"Sweep {quoted(self.name)}: knobs {fault}.")
         _check_knobs(self)
 
 
@@ -163,6 +165,11 @@ class Study:
     quick: Quick = field(default_factory=Quick)
 
     def __post_init__(self) -> None:
+        for name in ("sweeps", "recommendations"):
+            if fault := not_several(name, getattr(self, name)):
+                raise InputError(f"Study {quoted(self.name)}: {name} {fault}.")
+        if not isinstance(self.bases, Mapping):
+            raise InputError(f"Study {quoted(self.name)}: bases takes cases by their labels: write bases={{'label': case}}.")
         _check_parts(self)
 
     def points(self) -> tuple[Point, ...]:
@@ -278,7 +285,7 @@ class StudyInfo(Plain):
     schema_version: Literal[1] = 1
     name: Line
     title: Line
-    description: str
+    description: Text
     engine: Line
     quick: bool
     bases: Annotated[tuple[Line, ...], Field(min_length=1)]

@@ -113,6 +113,10 @@ def measure(baseline: Path, modules: Sequence[str] = ()) -> Outcome:
         if error.name not in modules:
             raise
         return {"unfit": f"there is no module {error.name} yet"}
+    except Exception as error:
+        if type(error).__module__ != "membench.errors":
+            raise
+        return {"failed": f"{type(error).__name__}: {error}"}  # as where data are missing: the message says what to do
     return {"values": values(records)}
 
 

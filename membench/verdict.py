@@ -9,9 +9,10 @@ from enum import StrEnum
 
 import numpy as np
 
-from membench.errors import DataMissingError, MembenchError
+from membench.errors import DataMissingError, GateError, MembenchError
 from membench.record import Baseline, Measured, Record
 from membench.statistics import mean_half_width, paired_difference
+from membench.words import counted, printable_lines
 
 
 class Status(StrEnum):
@@ -34,10 +35,16 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A status and why, in one line for people."""
+    """A status and why, in one line for people.
+
+    Attributes:
+        exit_code: what a command ends with because of it, where it is not green: 1 for what was measured or crashed, otherwise that
+            of the error (2 input, 3 environment).
+    """
 
     status: Status
     reason: str
+    exit_code: int = GateError.exit_code
 
     @property
     def green(self) -> bool:
@@ -64,14 +71,18 @@ def decide(record: Record, baseline: Baseline | None) -> Verdict:
 
 
 def failed(error: BaseException) -> Verdict:
-    """The verdict on a run that ended with an exception: SKIPPED where data are missing, ERROR for all else."""
+    """The verdict on a run that ended with an exception: SKIPPED where data are missing, ERROR for all else.
+
+    The one place that says so: the gate, the comparison with MemTorch and the command line all ask it.
+    """
+    said = printable_lines(str(error))
     if isinstance(error, DataMissingError):
-        return Verdict(Status.SKIPPED, str(error))
+        return Verdict(Status.SKIPPED, said, error.exit_code)
     if isinstance(error, MembenchError):
-        return Verdict(Status.ERROR, f"{type(error).__name__}: {error}")
+        return Verdict(Status.ERROR, f"{type(error).__name__}: {said}", error.exit_code)
     frames = traceback.extract_tb(error.__traceback__)
     where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return Verdict(Status.ERROR, f"{type(error).__name__}: {error}{where}")
+    return Verdict(Status.ERROR, f"{type(error).__name__}: {said}{where}")
 
 
 def _invalid(record: Record) -> str | None:
@@ -106,9 +117,10 @@ def _stale(record: Record, old: Record) -> str | None:
     if record.weights.sha256 != old.weights.sha256:
         return "the baseline was measured with other weights"
     if images > old.case.images or not set(case.seeds) <= set(old.case.seeds):
-        return f"the baseline has {old.case.images} images and seeds {old.case.seeds}, the run {images} and {case.seeds}"
+        return f"the baseline has {counted(old.case.images, 'image')} and seeds {old.case.seeds}, the run {images} and {case.seeds}"
     if images != old.case.images and images % case.batch_size:
-        return f"{images} images are no multiple of the batch of {case.batch_size}, so the last batch is not the baseline's"
+        found = counted(images, "image is", "images are")
+        return f"{found} no multiple of the batch of {case.batch_size}, so the last batch is not the baseline's"
     if record.measured.images != old.measured.images[:images] or record.measured.labels != old.measured.labels[:images]:
         return "the baseline was measured on other images"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import traceback
 
@@ -25,6 +26,36 @@ def quoted(value: object, most: int = QUOTE) -> str:
 def printable(text: str) -> str:
     """`text` without what would break its line, or move a terminal's cursor."""
     return text if text.isprintable() else "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def printable_lines(text: str) -> str:
+    """The same of a text of several lines: they stay lines."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: `counted(1, "case")` is "1 case", `counted(2, "case")` is "2 cases".
+
+    Args:
+        one: the noun for one.
+        many: for every other number, where it is not `one` with an s.
+    """
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def part_of(done: int, total: int) -> str:
+    """How far something is, as "3/10"; empty where it is not known of how many, never more than all."""
+    return f"{min(max(done, 0), total)}/{total}" if total > 0 else ""
+
+
+# All but tab and line break: what moves a terminal's cursor, hides text, or turns its direction.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def control_in(text: str) -> str:
+    r"""The first control character of a text in ASCII, as r"\x1b"; empty where there is none. Tabs and line breaks are none."""
+    found = _CONTROL.search(text)
+    return ascii(found.group())[1:-1] if found else ""
 
 
 def capped(message: str, keep: str = "") -> str:

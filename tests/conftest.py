@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +42,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def scheduler(own_cache: Path) -> Iterator[str]:
     """The address of a Dask scheduler with two workers, for all tests that kill none: to start one takes seconds."""
     from membench.campaign import Workers
+
+    if not loopback():
+        pytest.skip(NO_LOOPBACK)
 
     with Workers(count=2).opened() as client:
         assert client.scheduler is not None
@@ -87,6 +92,25 @@ def small_copies(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for name in ("mnist", "cifar10", "cifar100"):
         monkeypatch.setattr(type(DATASETS.get(name)), "test_images", None)
+
+
+NO_LOOPBACK = "Dask talks to its workers over 127.0.0.1, and the loopback interface is down (ip link set lo up)"
+
+
+@functools.cache
+def loopback() -> bool:
+    """Whether a process can talk to another one over 127.0.0.1; in a fresh network namespace (unshare -n) it cannot."""
+    with socket.socket() as server:
+        try:
+            server.bind(("127.0.0.1", 0))
+            server.listen()
+            socket.create_connection(server.getsockname(), timeout=5).close()
+        except OSError:
+            return False
+    return True
+
+
+needs_loopback = pytest.mark.skipif(not loopback(), reason=NO_LOOPBACK)
 
 
 def needs_data(name: str) -> pytest.MarkDecorator:

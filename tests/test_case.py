@@ -46,6 +46,7 @@ from membench.effect import EFFECTS, Effect
 from membench.errors import InputError, UnknownNameError
 from membench.plain import Plain
 from membench.storage import sha256
+from membench.words import control_in
 
 WEAR: dict[str, Any] = {
     "mode": "gradual",
@@ -164,6 +165,39 @@ def test_a_wrong_value_is_refused_and_the_field_named(
     with pytest.raises(InputError) as error:
         kind(**{**others, field: value})
     assert f"\n  {field}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"nonidealities": DeviceFaults(lrs_proportion=0.1)}, "nonidealities=(DeviceFaults(...),)"),
+        ({"seeds": 0}, "seeds=(0,)"),
+    ],
+)
+def test_a_tuple_that_was_forgotten_is_shown_in_one_line(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as error:
+        MINIMAL.replace(**changes)
+    (field,) = changes
+    assert str(error.value) == f"Case {MINIMAL.name!r} is not valid:\n  {field}: takes several values: write {said}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("keep_digital", "conv1", "several values: write keep_digital=('conv1',)"),
+        ("tile_shape", 64, "2 values: write tile_shape=(64, 64)"),
+    ],
+)
+def test_a_conversion_shows_the_tuple_too(field: str, value: object, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        Conversion(**{field: value})  # type: ignore[arg-type]
+    assert str(error.value) == f"Conversion is not valid:\n  {field}: takes {said}"
+
+
+@pytest.mark.parametrize("field", ["description", "dataset", "network"])
+def test_a_text_of_a_case_holds_no_control_characters(field: str) -> None:
+    with pytest.raises(InputError, match=rf"{field}: must be text that a terminal can show"):
+        MINIMAL.replace(**{field: "\x1b[2J"})
 
 
 @pytest.mark.parametrize("field", [name for name, field in Case.model_fields.items() if field.is_required()])
@@ -672,6 +706,7 @@ def devices(draw: st.DrawFn) -> Device:
 
 
 PROPORTIONS = numbers(0.0, 1.0)
+TEXTS = st.text(max_size=10).filter(lambda text: not control_in(text))
 CONVERSIONS = st.builds(
     Conversion,
     device=devices(),
@@ -685,7 +720,7 @@ CONVERSIONS = st.builds(
     dac=st.none() | st.builds(DAC, bits=st.integers(2, 16)),
     retained=st.none() | PROPORTIONS,
     tuning=st.none() | st.builds(Tuning, linear_rows=st.integers(16, 10**6), after=st.sampled_from(["conversion", "effects"])),
-    keep_digital=st.lists(st.text(max_size=10), max_size=3).map(tuple),
+    keep_digital=st.lists(TEXTS, max_size=3).map(tuple),
 )
 FITS = st.tuples(numbers(1e-3, 10.0), numbers(-1.0, 1.0), numbers(-1.0, 1.0), numbers(-10.0, 10.0))
 WORN = {
@@ -730,8 +765,8 @@ READ_OUT = st.one_of(
 CASES = st.builds(
     Case,
     name=st.from_regex(r"[a-z0-9]{1,10}([-.][a-z0-9]{1,10}){0,3}", fullmatch=True),
-    dataset=st.text(max_size=10),
-    network=st.text(max_size=10),
+    dataset=TEXTS,
+    network=TEXTS,
     conversion=CONVERSIONS,
     thresholds=st.builds(
         Thresholds,
@@ -747,7 +782,7 @@ CASES = st.builds(
     images=st.integers(1, 10**6),
     subset_seed=st.integers(0, 2**63 - 1),
     batch_size=st.integers(1, 1000),
-    description=st.text(max_size=30),
+    description=TEXTS,
 )
 
 

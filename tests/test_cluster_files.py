@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import needs_loopback
 
 from membench.declared import import_file
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
+@needs_loopback
 def test_the_slurm_job_has_a_worker_a_core_with_its_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     import dask_jobqueue
 

@@ -191,16 +191,17 @@ def test_a_colour_data_set_runs_too() -> None:
 
 
 def test_a_device_that_is_not_here_is_refused_before_anything_is_run(case: Case) -> None:
-    with pytest.raises(InputError, match=r"The device 'gpu' cannot be used here: .*Allowed: cpu, or a device that torch finds"):
+    with pytest.raises(InputError, match=r"There is no device 'gpu': .*Allowed: cpu, or a device that torch finds"):
         run_case(case, device="gpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="The device 'cuda' cannot be used here"):
-            run_case(case, device="cuda")
+    with pytest.raises(InputError, match="The device 'meta' holds no numbers"):
+        run_case(case, device="meta")
+    with pytest.raises(EnvironmentProblemError, match="The device 'cuda:99' cannot be used here"):
+        run_case(case, device="cuda:99")
 
 
 def test_memtorch_runs_on_the_cpu_only(case: Case) -> None:
-    with pytest.raises(InputError, match="The engine memtorch runs on the CPU only, not on meta"):
-        run_case(case, "memtorch", device="meta")
+    with pytest.raises(InputError, match="The engine memtorch runs on the CPU only, not on 'cuda'"):
+        run_case(case, "memtorch", device="cuda")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import ValidationError, field_validator
 
 from membench.errors import InputError
-from membench.plain import Integer, NonNegative, Number, Plain, Positive, Proportion
+from membench.plain import Integer, NonNegative, Number, Plain, Positive, Proportion, Reason, Text, not_several
 
 
 class Inner(Plain):
@@ -138,3 +139,88 @@ def test_json_round_trip() -> None:
 def test_json_that_is_none_names_the_file(text: str) -> None:
     with pytest.raises(InputError, match=r"f\.json"):
         Outer.from_json(text, "f.json")
+
+
+class Several(Plain):
+    values: tuple[Integer, ...] = ()
+    inner: tuple[Inner, ...] = ()
+    pair: tuple[Integer, Integer] | None = None
+    choice: Literal["one", "two"] | Positive = "one"
+    text: Text = ""
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("values", 0, "takes several values: write values=(0,)"),
+        ("values", "conv1", "takes several values: write values=('conv1',)"),
+        ("values", None, "takes several values, not None: write values=() for none"),
+        ("values", {1, 2}, "takes values in order, and a set has none: write values=(...)"),
+        ("inner", Inner(), "takes several values: write inner=(Inner(...),)"),
+        ("inner", Inner, "takes several values: write inner=(Inner(...),)"),
+        ("inner", {"depth": 1}, "takes several values: write inner=(dict(...),)"),
+        ("pair", 64, "takes 2 values: write pair=(64, 64)"),
+        ("pair", "64x64", "takes 2 values (given: '64x64')"),
+        ("pair", (64,), "takes 2 values (given: (64,))"),
+        ("pair", [1, 2, 3], "takes 2 values (given: [1, 2, 3])"),
+    ],
+)
+def test_one_value_for_a_field_of_several_is_refused_with_the_text_to_write(field: str, value: Any, said: str) -> None:
+    with pytest.raises(InputError) as error:
+        Several(**{field: value})
+    assert str(error.value) == f"Several is not valid:\n  {field}: {said}"
+
+
+def test_other_faults_are_named_beside_it() -> None:
+    with pytest.raises(InputError) as error:
+        Several(values=1, pair=(1, "2"), nothing=3)
+    lines = str(error.value).split("\n")[1:]
+    assert [line.split(":")[0].strip() for line in lines] == ["values", "pair.1", "nothing"]
+
+
+def test_what_is_several_is_taken() -> None:
+    assert Several(values=[1, 2], inner=(Inner(),), pair=None) == Several(values=(1, 2), inner=(Inner(),))
+    assert Several(values=range(2)).values == (0, 1)
+
+
+def test_the_alternatives_of_a_field_are_one_line() -> None:
+    with pytest.raises(InputError) as error:
+        Several(choice="onee")
+    assert str(error.value) == (
+        "Several is not valid:\n  choice: Input should be 'one' or 'two' or: Input should be a valid number (given: 'onee')"
+    )
+
+
+def test_a_dataclass_is_one_value_too() -> None:
+    @dataclasses.dataclass
+    class Part:
+        name: str
+
+    assert not_several("parts", Part("a")) == "takes several values: write parts=(Part(...),)"
+    assert not_several("parts", [Part("a")]) == ""
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "bell \x07", "\x9b31m", "\u202etxt"])
+def test_text_with_control_characters_is_refused_in_printable_words(text: str) -> None:
+    with pytest.raises(InputError, match="it holds the control character") as error:
+        Several(text=text)
+    assert str(error.value).replace("\n", "").isprintable()
+    assert Several(text="two\nlines\tof text").text == "two\nlines\tof text"
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("too short", "must be a sentence of at least ten letters"),
+        ("two lines\nof a reason", "must be on one line"),
+        ("a tab\tin a reason", "must be on one line, without tabs"),
+        ("a reason \x1b[2J", "it holds the control character"),
+    ],
+)
+def test_a_reason_is_a_sentence_on_one_line(reason: str, said: str) -> None:
+    class Accepted(Plain):
+        reason: Reason
+
+    with pytest.raises(InputError, match=said):
+        Accepted(reason=reason)
+    assert Accepted(reason="8 bits instead of 6").reason == "8 bits instead of 6"

@@ -109,7 +109,8 @@ def test_pyproject_tells_uv_what_memtorch_needs() -> None:
 
 
 def test_ci_runs_the_command_that_the_readme_names() -> None:
-    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("exec make test")
+    commands = [line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines() if line.strip().startswith("make ")]
+    assert commands == ["make test SKIP=", "make test", "make stranger"]
     readme = (ROOT / "README.md").read_text()
     assert "make bench" in readme
     assert "make test" in readme

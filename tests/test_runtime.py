@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from membench.errors import InputError
 from membench.runtime import derive_seed, isolated, pinned_threads
 
 
@@ -140,4 +141,15 @@ def test_pinned_threads_are_given_back(fails: bool) -> None:
     with ending(fails), pinned_threads(before + 1):
         assert torch.get_num_threads() == before + 1
         stop(fails)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 100_000, 2**40])
+def test_a_number_of_threads_that_would_end_the_process_is_refused(threads: int) -> None:
+    before = torch.get_num_threads()
+    with (
+        pytest.raises(InputError, match=rf"threads: {threads} torch threads are not possible. Allowed: 1 to 1024"),
+        pinned_threads(threads),
+    ):
+        pytest.fail("it ran")
     assert torch.get_num_threads() == before

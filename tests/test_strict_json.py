@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from membench.errors import FileFormatError
 from membench.strict_json import first_difference, parse
+from membench.words import control_in
 
 DEEP = "[" * 100_000
 
@@ -37,6 +38,11 @@ DEEP = "[" * 100_000
         (b"\xff\xfe{\x00}\x00", "byte 0 is not UTF-8 text"),
         ('{"a": "é"}'.encode("latin-1"), "byte 7 is not UTF-8 text"),
         ('{"a": "\x00"}', "control character"),
+        ('{"a": {"b": ["fine", "\\u001b[2J"]}}', r"a\.b\.1: it holds the control character \\x1b"),
+        ('{"a": "back\\b"}', r"a: it holds the control character \\x08"),
+        ('{"a": "\u009b31m"}', r"a: it holds the control character \\x9b"),
+        ('{"a": "\u202e"}', r"a: it holds the control character \\u202e"),
+        ('{"a": {"\\r": 1}}', r"a: a field's name is no text: it holds the control character \\r"),
     ],
 )
 def test_what_is_no_json_of_membench_is_refused(text: str | bytes, words: str) -> None:
@@ -51,12 +57,13 @@ def test_the_remedy_is_told() -> None:
         parse("{", "f", "Train again.")
 
 
+TEXTS = st.text().filter(lambda text: not control_in(text))
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
     max_leaves=12,
 )
-OBJECTS = st.dictionaries(st.text(), PLAIN, max_size=4)
+OBJECTS = st.dictionaries(TEXTS, PLAIN, max_size=4)
 
 
 @given(OBJECTS)

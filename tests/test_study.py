@@ -119,6 +119,27 @@ def test_a_study_that_makes_no_sense_is_refused(changes: dict[str, object], mess
         replace(STUDY, **changes)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sweeps": STUDY.sweeps[0]}, r"Study 'small': sweeps takes several values: write sweeps=\(Sweep\(\.\.\.\),\)"),
+        (
+            {"recommendations": STUDY.recommendations[0]},
+            r"recommendations takes several .* \(Recommendation|recommendations=\(Rec",
+        ),
+        ({"bases": make_case()}, r"bases takes cases by their labels: write bases=\{'label': case\}"),
+    ],
+)
+def test_one_part_where_several_are_asked_for_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(STUDY, **changes)  # type: ignore[arg-type]
+
+
+def test_one_knob_without_a_tuple_is_refused() -> None:
+    with pytest.raises(InputError, match=r"Sweep 'adc': knobs takes several values: write knobs=\(Knob\(\.\.\.\),\)"):
+        Sweep("adc", "ADC", BITS, bits)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(("kind", "knobs"), [("map", (BITS,)), ("curve", (BITS, ROWS, ROWS)), ("table", ())])
 def test_a_sweep_of_the_wrong_number_of_knobs_is_refused(kind: str, knobs: tuple[Knob, ...]) -> None:
     with pytest.raises(InputError, match=rf"Sweep 'x': a {kind} has .* knobs; given: {len(knobs)}\."):

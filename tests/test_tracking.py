@@ -164,6 +164,17 @@ def test_what_this_membench_cannot_express_is_unfit(tmp_path: Path, record: Reco
         assert words in outcome["unfit"]
 
 
+def test_a_case_without_its_data_fails_with_the_command_that_gets_them(
+    tmp_path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = record.case.replace(dataset="cifar10")
+    file = baseline(tmp_path, record, case=absent.model_dump(mode="json"), fingerprint=absent.fingerprint)
+    monkeypatch.setenv("MEMBENCH_DATA", str(tmp_path / "empty"))
+    outcome = tracking.measure(file)
+    assert outcome["failed"].startswith("DataMissingError: cifar10 was not found")
+    assert "membench data get cifar10" in outcome["failed"]
+
+
 def test_each_case_has_an_outcome_of_its_own(tmp_path: Path, record: Record) -> None:
     """Measured in other processes: one case is unknown there, the file of another is damaged."""
     later = baseline(tmp_path / "later", record, case={**record.case.model_dump(mode="json"), "humidity": 0.3})

@@ -197,19 +197,21 @@ def test_more_images_tell_a_smaller_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "reason"),
+    ("error", "status", "reason", "code"),
     [
-        (DataMissingError("no cifar10; get it with: x"), Status.SKIPPED, "no cifar10; get it with: x"),
-        (EnvironmentProblemError("no memtorch"), Status.ERROR, "EnvironmentProblemError: no memtorch"),
-        (EffectDidNothingError("drift"), Status.ERROR, "EffectDidNothingError: drift"),
-        (NotConvertedError("conv1"), Status.ERROR, "NotConvertedError: conv1"),
-        (InputError("bad"), Status.ERROR, "InputError: bad"),
-        (ValueError("odd"), Status.ERROR, "ValueError: odd"),
-        (MemoryError(), Status.ERROR, "MemoryError: "),
+        (DataMissingError("no cifar10; get it with: x"), Status.SKIPPED, "no cifar10; get it with: x", 3),
+        (EnvironmentProblemError("no memtorch"), Status.ERROR, "EnvironmentProblemError: no memtorch", 3),
+        (EffectDidNothingError("drift"), Status.ERROR, "EffectDidNothingError: drift", 1),
+        (NotConvertedError("conv1"), Status.ERROR, "NotConvertedError: conv1", 1),
+        (InputError("bad"), Status.ERROR, "InputError: bad", 2),
+        (InputError("two\nlines\x1b"), Status.ERROR, "InputError: two\nlines\\x1b", 2),
+        (ValueError("odd"), Status.ERROR, "ValueError: odd", 1),
+        (ValueError("\x1b[2Jodd"), Status.ERROR, "ValueError: \\x1b[2Jodd", 1),
+        (MemoryError(), Status.ERROR, "MemoryError: ", 1),
     ],
 )
-def test_a_run_that_ended_with_an_exception(error: Exception, status: Status, reason: str) -> None:
-    assert failed(error) == Verdict(status, reason)
+def test_a_run_that_ended_with_an_exception(error: Exception, status: Status, reason: str, code: int) -> None:
+    assert failed(error) == Verdict(status, reason, code)
     assert not failed(error).green
 
 

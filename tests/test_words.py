@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membench.words import LINE, LINES, QUOTE, brief, capped, printable, quoted
+from membench.words import LINE, LINES, QUOTE, brief, capped, control_in, counted, part_of, printable, quoted
 
 
 class Rude:
@@ -70,3 +70,41 @@ def test_what_is_printed_is_printable(text: str) -> None:
 def test_an_error_of_others_is_one_line() -> None:
     assert brief(ValueError("a\n  b\x00")) == "a b\\x00"
     assert len(brief(ValueError("x" * 1000))) == 200
+
+
+@pytest.mark.parametrize(
+    ("number", "nouns", "said"),
+    [
+        (0, ("case",), "0 cases"),
+        (1, ("case",), "1 case"),
+        (2, ("case",), "2 cases"),
+        (1, ("image is", "images are"), "1 image is"),
+        (1000, ("image is", "images are"), "1000 images are"),
+    ],
+)
+def test_a_number_with_its_noun(number: int, nouns: tuple[str, ...], said: str) -> None:
+    assert counted(number, *nouns) == said
+
+
+@pytest.mark.parametrize(
+    ("done", "total", "said"), [(3, 10, "3/10"), (10, 10, "10/10"), (15, 10, "10/10"), (-1, 10, "0/10"), (0, 0, ""), (7, 0, "")]
+)
+def test_how_far_something_is_never_exceeds_the_whole(done: int, total: int, said: str) -> None:
+    assert part_of(done, total) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("plain", ""),
+        ("two\nlines\tand a tab", ""),
+        ("\u00e9 \u4e2d \u00a0 \u200d", ""),
+        ("a\x1b[2J", "\\x1b"),
+        ("\r", "\\r"),
+        ("\x85", "\\x85"),
+        ("\u2028", "\\u2028"),
+        ("\u202e\u2066", "\\u202e"),
+    ],
+)
+def test_control_characters_are_found(text: str, found: str) -> None:
+    assert control_in(text) == found

@@ -16,6 +16,7 @@ from membench.report.versus import contenders, pairs, verdict
 from membench.storage import write_atomically
 from membench.suite import load_suite
 from membench.versus import versus
+from membench.words import counted
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE, KEPT = ROOT / "docs" / "agreement.md", ROOT / "docs" / "agreement"
@@ -59,7 +60,7 @@ def tables(comparisons: list[Comparison]) -> str:
         refused = [line for one in found.contenders for line in one.refused.splitlines()]
         parts += [
             f"### {found.case}",
-            f"{found.images} images, seeds {', '.join(map(str, found.seeds))}, {found.threads} thread, {found.machine}.",
+            f"{found.images} images, seeds {', '.join(map(str, found.seeds))}, {counted(found.threads, 'thread')}, {found.machine}.",
             contenders(found, "github"),
             pairs(found, "github"),
             *(["Refused: " + " ".join(refused)] if refused else []),

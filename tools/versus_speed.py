@@ -34,6 +34,7 @@ from membench.profiles import STUDY_DEVICE
 from membench.runtime import pinned_threads
 from membench.storage import canonical_json, write_atomically
 from membench.versus import default_engines
+from membench.words import counted
 
 BATCH = 20
 WARM = 3
@@ -157,7 +158,7 @@ def main() -> int:
                 rows += measured(data, given.rounds)
             except DataMissingError as error:
                 print(f"{data} is left out: {str(error).splitlines()[0]}", file=sys.stderr)
-    said = f"{processor()}, {given.threads} thread(s), batches of {BATCH}, {given.rounds} turns, medians of the turns' ratios"
+    said = f"{processor()}, {counted(given.threads, 'thread')}, batches of {BATCH}, {given.rounds} turns, medians of the turns' ratios"
     print(f"{said}\n\n{table(rows)}")
     given.out.mkdir(parents=True, exist_ok=True)
     write_atomically(given.out / "speed.md", f"{said}\n\n{table(rows)}\n")

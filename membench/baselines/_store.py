@@ -6,10 +6,42 @@ import datetime
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from membench.errors import FileFormatError, GateError, InputError
+from membench.plain import Reason
 from membench.record import Baseline, Record, find, save
 from membench.storage import cache_dir, locked, sha256
 from membench.verdict import Status, decide
+from membench.words import printable, quoted
+
+
+def checked_reason(reason: str) -> str:
+    """The reason for accepting a record as it is kept, on one line.
+
+    Example: `checked_reason("8 bits \\n instead of 6")` is "8 bits instead of 6".
+
+    Raises:
+        InputError: when it is no sentence, or holds control characters.
+    """
+    line = " ".join(reason.split())
+    try:
+        TypeAdapter(Reason).validate_python(line)
+    except ValidationError as error:
+        fault = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise InputError(f"The reason {quoted(reason)} is not accepted: {printable(fault)}.") from None
+    return line
+
+
+def check_acceptable(record: Record) -> None:
+    """Refuse a record that cannot become a baseline.
+
+    Raises:
+        GateError: it is invalid, or loses more than its own thresholds accept.
+    """
+    verdict = decide(record, None)
+    if verdict.status is not Status.NO_BASELINE:
+        raise GateError(f"{record.case.name} cannot become a baseline: {verdict.status}: {verdict.reason}")
 
 
 @dataclass(frozen=True)
@@ -46,18 +78,15 @@ class BaselineStore:
             reason: why it is accepted, a sentence for reviewers; it is written into the file.
 
         Raises:
-            InputError: when the reason is no sentence.
+            InputError: when the reason is no sentence, or holds control characters.
             GateError: when the record itself cannot be accepted.
         """
-        if len(reason.split()) < 2 or len(reason.strip()) < 10:
-            raise InputError(f"The reason {reason!r} explains nothing. Write a sentence of at least ten letters.")
-        verdict = decide(record, None)
-        if verdict.status is not Status.NO_BASELINE:
-            raise GateError(f"{record.case.name} cannot become a baseline: {verdict.status}: {verdict.reason}")
+        reason = checked_reason(reason)
+        check_acceptable(record)
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         path = self.path(record.engine, record.case.name)
         with locked(cache_dir() / "locks" / f"{sha256(str(path.resolve()).encode())[:16]}.lock"):
-            return save(Baseline(reason=reason.strip(), accepted=now, record=record), path)
+            return save(Baseline(reason=reason, accepted=now, record=record), path)
 
     def cases(self, engine: str) -> tuple[str, ...]:
         """Names of the cases that have a baseline."""

@@ -19,6 +19,7 @@ from distributed.system import MEMORY_LIMIT
 
 from membench.declared import import_file
 from membench.errors import EnvironmentProblemError, InputError, SuiteError
+from membench.words import brief
 
 TRIES = 3  # a point is tried so often before it is an error
 MEMORY = "memory"  # the Dask resource, in bytes, by which points are packed
@@ -117,15 +118,21 @@ class DeafToInterrupts(WorkerPlugin):
 def _local(workers: Workers, memory: float) -> LocalCluster:
     count = workers.here(memory)
     share = int((workers.memory or MEMORY_LIMIT) / count)
-    return LocalCluster(
-        n_workers=count,
-        threads_per_worker=1,
-        memory_limit=share,
-        resources={MEMORY: int(_USABLE * share)},
-        dashboard_address="127.0.0.1:8787",
-        silence_logs=logging.CRITICAL,
-        plugins=(DeafToInterrupts(),),
-    )
+    try:
+        return LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            memory_limit=share,
+            resources={MEMORY: int(_USABLE * share)},
+            dashboard_address="127.0.0.1:8787",
+            silence_logs=logging.CRITICAL,
+            plugins=(DeafToInterrupts(),),
+        )
+    except (OSError, RuntimeError) as error:
+        raise EnvironmentProblemError(
+            f"Dask could not start workers on this machine: {brief(error)}. It talks to them over 127.0.0.1: bring the loopback "
+            "interface up (ip link set lo up), or name a scheduler elsewhere with --scheduler."
+        ) from error
 
 
 def _declared(file: Path) -> Any:

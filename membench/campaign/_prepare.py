@@ -12,9 +12,10 @@ from membench.campaign._run import Campaign
 from membench.campaign._store import Store
 from membench.case import DEFAULT_ENGINE
 from membench.datasets import DATASETS, check_images
-from membench.engines import ENGINES, Batches
+from membench.engines import Batches
 from membench.models import NETWORKS, Trained, check_fit, obtain
-from membench.pipeline import Progress
+from membench.pipeline import Progress, usable
+from membench.storage import check_writable
 from membench.study import Study
 
 
@@ -45,11 +46,11 @@ def prepare(
         InputError, UnsupportedError: when any case cannot be run as declared; names the sweep and the setting.
         DataMissingError, EnvironmentProblemError: when this machine lacks something.
     """
+    check_writable(folder, "--out")
+    executor, _ = usable(engine)
     chosen = study.coarse() if quick else study
     info = chosen.described(engine, quick)
     cases = tuple({point.case.fingerprint: point.case for point in chosen.points()}.values())
-    executor = ENGINES.get(engine)
-    executor.require()
     setups = {setup_of(case): case for case in cases}
     check_images(cases, data, read=True, label=lambda case: case.description)
     for base in setups.values():  # before a network is trained for any

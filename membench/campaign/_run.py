@@ -29,7 +29,7 @@ from membench.case import Case
 from membench.errors import EnvironmentProblemError, MembenchError
 from membench.record import Record
 from membench.study import StudyInfo
-from membench.words import printable
+from membench.words import printable_lines
 
 AHEAD = 2  # points given to each worker: one that it measures, and the next, so that it need not wait for the client
 _ALONE_S = 180.0  # after which workers of this machine that are gone do not come back: to start one takes seconds
@@ -350,7 +350,7 @@ class _Loop:
 
     def _failed(self, case: Case, reason: str, tries: int) -> None:
         """Keep why there is no record of a point, or of a case."""
-        reason = "\n".join(map(printable, reason.split("\n")))
+        reason = printable_lines(reason)
         self.failures[case.fingerprint] = case, reason
         self.campaign.store.put_error(self._error(case, reason, tries))
 

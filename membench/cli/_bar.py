@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from membench.pipeline import Progress
 
 
+_UNKNOWN = "{desc} {elapsed}"  # until it is known how much there is to do
+_KNOWN = "{desc} {bar:20} {n}/{total} {elapsed}{postfix}"
+
+
 class TimeLeft:
     """Estimates how long a task will take, from the steps it has made since it began or was taken up again.
 
@@ -45,11 +49,12 @@ def progress_bar(name: str) -> Iterator[Progress]:
         file=sys.stderr,
         mininterval=0.5,
         miniters=0,  # time alone tells when to draw: tqdm's own guess waits for thousands of steps after a resumed training
-        bar_format="{desc} {bar:20} {n}/{total} {elapsed}{postfix}",
+        bar_format=_UNKNOWN,
     ) as bar:
 
         def tell(what: str, done: int, total: int) -> None:
-            bar.total, bar.n = total, done
+            bar.total, bar.n = max(total, 0), min(max(done, 0), max(total, 0))
+            bar.bar_format = _KNOWN if total > 0 else _UNKNOWN
             bar.set_description(f"{name}: {what}", refresh=False)
             seconds = left.after(done, total)
             bar.set_postfix_str("" if seconds is None else f"{bar.format_interval(seconds)} left", refresh=False)

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
+from membench.cli._options import finite
+from membench.errors import InputError
+from membench.words import counted
+
 if TYPE_CHECKING:
     from membench.campaign import Campaign, State, Workers
 
@@ -31,11 +35,18 @@ Cluster = Annotated[
 ]
 Memory = Annotated[
     float | None,
-    typer.Option("--memory", min=0.5, help="GiB of this machine that the processes may use together. [all that it has]"),
+    typer.Option(
+        "--memory", min=0.5, callback=finite, help="GiB of this machine that the processes may use together. [all that it has]"
+    ),
 ]
 Limit = Annotated[
     float | None,
-    typer.Option("--limit", min=1, help="Seconds that a point may take. [60 s and 20 times what it is estimated to take]"),
+    typer.Option(
+        "--limit",
+        min=1,
+        callback=finite,
+        help="Seconds that a point may take. [60 s and 20 times what it is estimated to take]",
+    ),
 ]
 
 
@@ -45,13 +56,19 @@ def chosen_workers(
     """What the options say of where points are measured."""
     from membench.campaign import Workers
 
-    return Workers(scheduler, cluster, count, threads, int(memory * 2**30) if memory else None)
+    found = Workers(scheduler, cluster, count, threads, int(memory * 2**30) if memory else None)
+    if cluster is not None and not cluster.is_file():
+        raise InputError(f"--cluster: there is no file {cluster}. Name the Python file that declares CLUSTER.")
+    return found
 
 
 def measured(campaign: Campaign, title: str, estimate: bool) -> State | None:
     """Say what there is to do, and do it; None where its time alone is asked for."""
     cases, missing = len(campaign.cases), len(campaign.missing)
-    print(f"{title}\n{cases} cases, {cases - missing} of them measured before, in {campaign.store.folder}", file=sys.stderr)
+    print(
+        f"{title}\n{counted(cases, 'case')}, {cases - missing} of them measured before, in {campaign.store.folder}",
+        file=sys.stderr,
+    )
     if estimate:
         announce(*campaign.estimate())
         return None
@@ -78,7 +95,7 @@ def told(state: State) -> None:
 
 def announce(seconds: float, workers: int) -> None:
     if seconds:
-        words = f"It should take about {duration(seconds / max(1, workers))} on {workers} worker{'s' * (workers != 1)}"
+        words = f"It should take about {duration(seconds / max(1, workers))} on {counted(workers, 'worker')}"
     else:
         words = "Nothing is left to measure"
     tqdm.write(words, file=sys.stderr)
@@ -92,20 +109,22 @@ def duration(seconds: float) -> str:
 @contextmanager
 def _bar() -> Iterator[Callable[[State], None]]:
     """A bar in seconds of work, so that the time left allows for points that cost more than others."""
-    shape = "{desc} {percentage:3.0f} % {bar:20} {elapsed}{postfix}, {remaining} left"
-    with tqdm(file=sys.stderr, mininterval=0.5, bar_format=shape) as bar:
+    with tqdm(desc="preparing", file=sys.stderr, mininterval=0.5, bar_format="{desc} {elapsed}") as bar:
         first = 0
 
         def tell(state: State) -> None:
             nonlocal first
+            done = min(state.work, state.whole)  # sums of the same seconds in another order may differ in the last bit
             if bar.total is None:
-                bar.initial = bar.n = state.work
+                bar.bar_format = "{desc} {percentage:3.0f} % {bar:20} {elapsed}{postfix}, {remaining} left"
+                bar.initial = bar.n = done
                 first = state.points_done
-                announce(state.whole - state.work, state.workers)
-            bar.total, bar.n = state.whole, state.work
+                announce(state.whole - done, state.workers)
+            bar.total, bar.n = state.whole, done
             failed = f", {len(state.failures)} failed" if state.failures else ""
             bar.set_description(
-                f"{state.done}/{state.total} cases, {state.points_done}/{state.points} points{failed}", refresh=False
+                f"{state.done}/{counted(state.total, 'case')}, {state.points_done}/{counted(state.points, 'point')}{failed}",
+                refresh=False,
             )
             elapsed = bar.format_dict["elapsed"]
             rate = (state.points_done - first) / elapsed if elapsed else 0.0

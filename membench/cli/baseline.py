@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tabulate import tabulate
@@ -14,6 +14,12 @@ from membench.cli._app import app
 from membench.cli._bar import progress_bar
 from membench.cli._options import BASELINES, Baselines, Cases, EngineName, Threads, chosen_cases, suite_in
 from membench.errors import InputError
+from membench.storage import check_writable
+
+if TYPE_CHECKING:
+    from membench.baselines import BaselineStore
+    from membench.case import Case
+    from membench.record import Record
 
 baseline_app = typer.Typer(help="Accepted records: list, show, and the only way to change one.", no_args_is_help=True)
 app.add_typer(baseline_app, name="baseline")
@@ -28,6 +34,7 @@ def baseline_list(engine: EngineName = DEFAULT_ENGINE, baselines: Baselines = BA
     from membench.baselines import BaselineStore
 
     store = BaselineStore(baselines)
+    _check_there(store, engine)
     rows = []
     for name in store.cases(engine):
         baseline = store.get(engine, name)
@@ -42,6 +49,19 @@ def baseline_list(engine: EngineName = DEFAULT_ENGINE, baselines: Baselines = BA
             )
         )
     print(tabulate(rows, headers=("case", "loss, points [95 %]", "accepted", "reason")))
+
+
+def _check_there(store: BaselineStore, engine: str) -> None:
+    """Refuse to list what is not there: a folder or an engine by the wrong name has no baselines either."""
+    if not store.folder.is_dir():
+        raise InputError(
+            f"There is no folder of baselines at {store.folder}. Name another one with --baselines, or accept a record."
+        )
+    if not (store.folder / engine).is_dir():
+        from membench.engines import ENGINES
+
+        ENGINES.get(engine)
+        print(f"No case has a baseline on engine {engine} below {store.folder}.", file=sys.stderr)
 
 
 @baseline_app.command("show")
@@ -79,28 +99,69 @@ def baseline_update(
     Examples: membench baseline update mnist5k-ideal --reason "8-bit ADC instead of 6";
     membench baseline update --all --from reports --reason "New machine"
     """
-    from membench.baselines import BaselineStore
+    from membench.baselines import BaselineStore, checked_reason
+    from membench.engines import ENGINES
     from membench.errors import DataMissingError
-    from membench.pipeline import run_case
-    from membench.record import Record, load
+    from membench.pipeline import run_case, usable
 
     if bool(names) == every:
         raise InputError("Name the cases to update, or say --all.")
+    checked_reason(reason)
     suite, store = suite_in(cases), BaselineStore(baselines)
-    for case in chosen_cases(suite, [case.name for case in suite] if every else names or [], None):
+    chosen = chosen_cases(suite, [case.name for case in suite] if every else names or [])
+    check_writable(baselines, "--baselines")
+    if records is not None:
+        ENGINES.get(engine)
+        for record in _recorded(chosen, records, engine, every):
+            print(store.update(record, reason))
+        return
+    usable(engine)
+    absent = 0
+    for case in chosen:
         try:
-            if records is not None:
-                record = load(Record, records / "records" / engine / f"{case.name}.json")
-                if record.fingerprint != case.fingerprint:
-                    raise InputError(
-                        f"The record of {case.name!r} in {records} is of another case than is declared now. Measure it anew."
-                    )
-            else:
-                with progress_bar(case.name) as tell:
-                    record = run_case(case, engine, threads=threads, progress=tell)
+            with progress_bar(case.name) as tell:
+                record = run_case(case, engine, threads=threads, progress=tell)
         except DataMissingError as error:
             if not every:
                 raise
             print(f"{case.name}: left as it is: {error}", file=sys.stderr)
+            absent += 1
             continue
         print(store.update(record, reason))
+    if absent == len(chosen):
+        raise DataMissingError(
+            "No baseline was updated: the data of every case are missing; the lines above say how to get them."
+        )
+
+
+def _recorded(cases: list[Case], folder: Path, engine: str, every: bool) -> list[Record]:
+    """The records of an earlier run, each of which can be accepted: all are looked at before the first baseline changes.
+
+    Args:
+        every: whether a case without a record stays as it is.
+    """
+    from membench.baselines import check_acceptable
+    from membench.record import Record, find
+
+    found = []
+    for case in cases:
+        file = folder / "records" / engine / f"{case.name}.json"
+        record = find(Record, file)
+        if record is None:
+            if not every:
+                raise InputError(
+                    f"--from: there is no record {file}. Name a folder that was given to --report, or measure anew."
+                )
+            print(f"{case.name}: left as it is: there is no record {file}", file=sys.stderr)
+            continue
+        if record.fingerprint != case.fingerprint:
+            raise InputError(
+                f"The record of {case.name!r} in {folder} is of another case than is declared now. Measure it anew."
+            )
+        check_acceptable(record)
+        found.append(record)
+    if not found:
+        raise InputError(
+            f"--from: there is no record below {folder / 'records' / engine}. Name a folder that was given to --report."
+        )
+    return found

@@ -11,7 +11,7 @@ import typer
 from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
-from membench.cli._options import BASELINES, AsJson, Baselines, Cases, Threads
+from membench.cli._options import BASELINES, AsJson, Baselines, Cases, Threads, finite
 from membench.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,7 +35,12 @@ def compare(
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Accept cases that are on one side only.")] = False,
     tolerance: Annotated[
         float | None,
-        typer.Option("--tolerance", min=0, help="Points that count as no change. [each case's tolerance_points, else 0.5]"),
+        typer.Option(
+            "--tolerance",
+            min=0,
+            callback=finite,
+            help="Points that count as no change. [each case's tolerance_points, else 0.5]",
+        ),
     ] = None,
     cases: Cases = None,
     baselines: Baselines = BASELINES,

@@ -30,14 +30,16 @@ def explain(
     Examples: membench explain mnist5k-worn; membench explain mnist5k-worn --images 200 --seeds 2 --figure worn.png
     """
     from membench.explain import explain
+    from membench.pipeline import usable
     from membench.report.explained import explained
     from membench.report.ladder_figure import check_file, write_figure
 
     if figure is not None:
         check_file(figure)
-    (case,) = chosen_cases(suite_in(cases), [name], images)
+    (case,) = chosen_cases(suite_in(cases), [name], images, seeds)
+    usable(engine, device)
     with progress_bar(case.name) as tell:
-        found = explain(case.replace(seeds=case.seeds[:seeds]), engine, threads=threads, device=device, progress=tell)
+        found = explain(case, engine, threads=threads, device=device, progress=tell)
     if figure is not None:
         write_figure(found, figure)
     print(found.model_dump_json(indent=2) if as_json else explained(found))

@@ -25,9 +25,13 @@ def parity(
     Example: membench parity mnist5k-ideal mnist5k-worn
     """
     from membench.parity import compare
+    from membench.pipeline import usable
 
+    chosen = chosen_cases(suite_in(cases), names)
+    for name in (engine, reference):
+        usable(name)
     equal = True
-    for case in chosen_cases(suite_in(cases), names, None):
+    for case in chosen:
         with progress_bar(case.name) as tell:
             found = compare(case, engine=engine, reference=reference, images=images, progress=tell)
         print(found)

@@ -12,6 +12,8 @@ from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
 from membench.cli._options import BASELINES, AsJson, Baselines, Cases, Device, EngineName, Threads, chosen_cases, suite_in
+from membench.errors import InputError
+from membench.storage import check_writable
 
 
 @app.command()
@@ -31,15 +33,24 @@ def run(
 ) -> None:
     """Measure cases and judge them against their baselines.
 
+    Exit codes: 0 all are green; 1 one is not, or its measurement cannot be trusted; 2 usage or input; 3 environment (no data, no GPU,
+    no simulator). Where cases end differently, the smallest of their codes.
+
     Examples: membench run mnist5k-ideal; membench run mnist5k-ideal --images 40 --json
     """
     from membench.baselines import BaselineStore
     from membench.gate import run_and_judge
-    from membench.outcome import gate_failures
+    from membench.outcome import exit_code, gate_failures
+    from membench.pipeline import usable
     from membench.report import table, write_report
     from membench.report.table import reasons
 
     chosen = chosen_cases(suite_in(cases), names, images)
+    usable(engine, device)
+    if baselines != BASELINES and not baselines.is_dir():
+        raise InputError(f"There is no folder of baselines at {baselines}. Name another one with --baselines, or leave it out.")
+    if report is not None:
+        check_writable(report, "--report")
     store, outcomes = BaselineStore(baselines), []
     for case in chosen:
         with progress_bar(case.name) as tell:
@@ -52,9 +63,8 @@ def run(
     else:
         print(table(outcomes))
         print("".join(f"\n{line}" for line in reasons(outcomes)))
-    if failures := gate_failures(outcomes):
-        codes = {outcome.verdict.status for outcome in failures}
-        raise typer.Exit(3 if {str(code) for code in codes} == {"SKIPPED"} else 1)
+    if code := exit_code(gate_failures(outcomes)):
+        raise typer.Exit(code)
 
 
 def _plain(outcome: Any) -> dict[str, Any]:

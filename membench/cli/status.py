@@ -11,6 +11,7 @@ from tabulate import tabulate
 from membench.cli._app import app
 from membench.cli._campaign import duration
 from membench.cli._options import AsJson
+from membench.words import counted
 
 if TYPE_CHECKING:
     from membench.campaign import StoreStatus
@@ -34,14 +35,14 @@ def status(
 def _told(found: StoreStatus) -> str:
     left = "" if found.seconds_left is None else f", about {duration(found.seconds_left)} left"
     lines = [
-        f"{found.study}: {found.cases_done} of {found.cases} cases, {found.points_done} of {found.points} points are measured, "
-        f"{len(found.failed)} failed",
+        f"{found.study}: measured {found.cases_done} of {counted(found.cases, 'case')}, {found.points_done} of "
+        f"{counted(found.points, 'point')}; {len(found.failed)} failed",
         f"{found.rate:.2g} points/s{left}" if found.clients else "no one is measuring",
     ]
     for client in found.clients:
         lines.append(
-            f"\n{client.client} (process {client.process} on {client.host}): {client.measured} measured, {client.workers} workers, "
-            f"dashboard {client.dashboard}"
+            f"\n{client.client} (process {client.process} on {client.host}): {client.measured} measured, "
+            f"{counted(client.workers, 'worker')}, dashboard {client.dashboard}"
         )
         rows = [(one.point, one.worker or "waits", one.host, f"{one.seconds:.0f} s") for one in client.in_flight]
         if rows:

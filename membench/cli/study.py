@@ -13,6 +13,7 @@ from membench.cli._bar import progress_bar
 from membench.cli._campaign import Cluster, Count, Limit, Memory, Scheduler, chosen_workers, measured, told
 from membench.cli._options import EngineName, Threads
 from membench.cli.report import reported
+from membench.words import counted
 
 
 @app.command()
@@ -60,7 +61,7 @@ def study(
         )
     if (state := measured(campaign, declared.title, estimate)) is None:
         return
-    print(f"{state.done} of {state.total} cases are measured")
+    print(f"{state.done} of {counted(state.total, 'case')} measured")
     if state.done:
         print(reported(write(folder)))
     told(state)

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tabulate import tabulate
 
+from membench.case import MOST_THREADS
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
 from membench.cli._options import AsJson
 from membench.errors import InputError
+from membench.storage import check_writable
+from membench.words import counted
 
 if TYPE_CHECKING:
     from membench.models import CrossValidation
@@ -34,7 +37,7 @@ def train(
         typer.Option("--folds", min=2, help="Cross-validate: train so many networks, each without a part of the images."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="torch threads; the number moves the weights.")
+        int | None, typer.Option("--threads", min=1, max=MOST_THREADS, help="torch threads; the number moves the weights.")
     ] = None,
     ship: Annotated[bool, typer.Option("--ship", help="Write to membench's own folder of weights (for maintainers).")] = False,
     as_json: AsJson = False,
@@ -51,6 +54,8 @@ def train(
 
     if ship and folds:
         raise InputError("--ship and --folds exclude each other: folds leave accuracies and no weights. Give one of the two.")
+    if out is not None:
+        check_writable(out, "--out")
     if threads:
         torch.set_num_threads(threads)
     chosen, data = NETWORKS.get(network), DATASETS.get(dataset)
@@ -94,5 +99,5 @@ def _fold_table(found: CrossValidation) -> str:
     first = found.folds[0]
     return (
         f"{found.network} on {found.dataset}: {len(found.folds)} folds of {first.train_images + first.held_out_images} training "
-        f"images, {first.test_images} test images, {found.threads} thread{'s' if found.threads > 1 else ''}\n\n{table}\n\n{summary}"
+        f"images, {first.test_images} test images, {counted(found.threads, 'thread')}\n\n{table}\n\n{summary}"
     )

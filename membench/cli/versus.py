@@ -29,6 +29,7 @@ def versus(
 
     Examples: membench versus mnist5k-exact; membench versus mnist5k-adc-fixed --engines vectorized,aihwkit --images 200 --seeds 1
     """
+    from membench.engines import ENGINES
     from membench.report.ladder_figure import check_file
     from membench.report.versus import compared
     from membench.report.versus_figure import write_figure
@@ -36,10 +37,12 @@ def versus(
 
     if figure is not None:
         check_file(figure)
-    (case,) = chosen_cases(suite_in(cases), [name], images)
-    chosen = [part.strip() for part in engines.split(",") if part.strip()]
+    (case,) = chosen_cases(suite_in(cases), [name], images, seeds)
+    chosen = [part.strip() for part in engines.split(",")] if engines else []
+    for engine in chosen:
+        ENGINES.get(engine)  # one that is not on this machine stands in the result with the reason
     with progress_bar(case.name) as tell:
-        found = versus(case.replace(seeds=case.seeds[:seeds]), chosen, threads=threads, progress=tell)
+        found = versus(case, chosen, threads=threads, progress=tell)
     if figure is not None:
         write_figure(found, figure)
     print(found.model_dump_json(indent=2) if as_json else compared(found))

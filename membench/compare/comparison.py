@@ -265,7 +265,7 @@ def _words(
     finding: Finding, tested: _Tested, p: float, cases: int, find: Need | None, rule_out: Need | None, there: int | None
 ) -> str:
     change, points = tested.change, 100 * tested.change.estimate
-    size = f"{change.images:,} images x {_count(change.seeds, 'seed')}"
+    size = f"{_count(change.images, 'image')} x {_count(change.seeds, 'seed')}"
     corrected = f"p = {p:.2g}" + (f", corrected for {cases} cases" if cases > 1 else "")
     alone = "; one seed, so these devices alone" if change.seeds == 1 else ""
     if finding is Finding.IDENTICAL:
@@ -294,7 +294,7 @@ def _plan(tested: _Tested, find: Need | None, rule_out: Need | None, there: int 
 
 def _enough(need: Need, change: Change, most: str) -> str:
     """Images where they help, seeds where they do not: the spread between devices is not made smaller by images."""
-    images = None if need.images is None else f"{need.images:,} images"
+    images = None if need.images is None else _count(need.images, "image")
     seeds = None if need.seeds is None else _count(need.seeds, "seed")
     if images and seeds:
         return f"{images} (or {seeds})"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from membench.errors import InputError
 from membench.record import Record
+from membench.words import counted
 
 MOST_FIELDS = 3  # of a case that has changed are named, so that a note stays a line
 
@@ -69,7 +70,9 @@ def pair(a: Record, b: Record) -> Pairing:
     if same_images:
         notes += _image_notes(a, b, columns_a, columns_b)
     else:
-        notes.append(f"{len(columns_a)} images are the same of {a.case.images} in A and {b.case.images} in B")
+        notes.append(
+            f"{counted(len(columns_a), 'image is', 'images are')} the same of {a.case.images} in A and {b.case.images} in B"
+        )
         columns_a, columns_b = list(range(a.case.images)), list(range(b.case.images))
     seeds = [seed for seed in a.case.seeds if seed in b.case.seeds]
     same_seeds = bool(seeds)
@@ -134,7 +137,7 @@ def _losses(record: Record, answers: NDArray[np.int64], columns: list[int]) -> N
 def _image_notes(a: Record, b: Record, columns_a: list[int], columns_b: list[int]) -> Iterator[str]:
     shared = len(columns_a)
     if shared < max(a.case.images, b.case.images):
-        yield f"only the {shared} images on both sides (of {a.case.images} in A, {b.case.images} in B)"
+        yield f"only the {counted(shared, 'image')} on both sides (of {a.case.images} in A, {b.case.images} in B)"
     size = a.case.batch_size
     in_order = columns_a == columns_b == list(range(shared))
     whole_batches = a.case.images == b.case.images or shared % size == 0

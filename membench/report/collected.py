@@ -10,6 +10,7 @@ from pathlib import Path
 from membench.errors import FileFormatError, InputError
 from membench.record import Record, load
 from membench.study import PointInfo, StudyInfo, SweepInfo
+from membench.words import counted
 
 _FINGERPRINT = re.compile("[0-9a-f]{64}")  # a campaign's records are named so; those gathered by hand may have any names
 
@@ -75,7 +76,8 @@ def _of_study(study: StudyInfo, files: dict[Path, Record], folder: Path) -> Coll
     found = tuple(files[places[fingerprint]] for fingerprint in planned if fingerprint in places)
     if not found:
         raise InputError(
-            f"None of the {len(files)} records below {folder / 'records'} is a point of the study {study.name!r} on engine "
-            f"{study.engine} that {folder / StudyInfo.FILE} describes. Run it: membench study {study.name} --out {folder}."
+            f"Below {folder / 'records'} {counted(len(files), 'record lies', 'records lie')}, but none is a point of the study "
+            f"{study.name!r} on engine {study.engine} that {folder / StudyInfo.FILE} describes. Run it: membench study {study.name} --out "
+            f"{folder}."
         )
     return Collected(study, found, strangers=len(files) - len(found))

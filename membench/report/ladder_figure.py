@@ -11,6 +11,7 @@ from membench.errors import InputError
 from membench.explanation import Explanation, Step, measured_on
 from membench.report.drawing import write_picture
 from membench.report.explained import interval
+from membench.storage import check_writable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +27,9 @@ def check_file(file: Path) -> None:
         raise InputError(f"The figure {file} ends in {file.suffix!r}; allowed: {', '.join(FORMATS)}.")
     if not file.parent.is_dir():
         raise InputError(f"The figure {file} cannot be written: there is no folder {file.parent}.")
+    if file.is_dir():
+        raise InputError(f"The figure {file} cannot be written: it is a folder. Name a file.")
+    check_writable(file.parent, "--figure")
 
 
 def write_figure(explanation: Explanation, file: Path) -> Path:

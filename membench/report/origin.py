@@ -9,6 +9,7 @@ from membench.report.collected import Collected
 from membench.report.cost_figures import threads_said
 from membench.report.document import Grid, Section
 from membench.report.tidy import spread
+from membench.words import counted
 
 
 def section(collected: Collected) -> Section:
@@ -19,7 +20,8 @@ def section(collected: Collected) -> Section:
     sentences = [
         f"Command: {command(collected)}.",
         f"Measured from {created[0]} to {created[-1]} (UTC), with {threads_said(records)} in each process; "
-        f"{spread(images)} images and {spread(seeds)} {'seed' if max(seeds) == 1 else 'seeds'} a case. {_time(records)}",
+        f"{spread(images)} {'image' if max(images) == 1 else 'images'} and {spread(seeds)} {'seed' if max(seeds) == 1 else 'seeds'} "
+        f"a case. {_time(records)}",
     ]
     if collected.study is not None:
         missing = len(collected.planned) - len(records)
@@ -51,7 +53,7 @@ def _joined(named: dict[str, str]) -> str:
 def _told(one: str, many: str, found: Counter[str]) -> str:
     if len(found) == 1:
         return f"One {one}: {next(iter(found))}."
-    told = "; ".join(f"({count} records) {what}" for what, count in sorted(found.items()))
+    told = "; ".join(f"({counted(count, 'record')}) {what}" for what, count in sorted(found.items()))
     return f"The records come from {len(found)} {many}: {told}."
 
 

@@ -9,17 +9,17 @@ from membench.report.drawing import svg
 from membench.report.explained import interval
 from membench.report.study_sections import LOSS
 from membench.report.tidy import quantities
+from membench.words import counted
 
 
 def answer(collected: Collected) -> Section:
     """How many cases, the largest and the smallest loss, and who is on the Pareto front."""
     records = collected.records
-    cases = len({(record.case.name, record.engine) for record in records})
-    told = "case" if cases == 1 else "cases"
+    cases = counted(len({(record.case.name, record.engine) for record in records}), "case")
     loss = {cost_figures.record_label(record, records): record.measured.loss for record in records}
     worst = max(records, key=lambda record: record.measured.loss.estimate)
     best = min(records, key=lambda record: record.measured.loss.estimate)
-    sentences = [f"{cases} {told}, {len(records)} record{'s' if len(records) != 1 else ''}."]
+    sentences = [f"{cases}, {counted(len(records), 'record')}."]
     if len(loss) > 1:
         for word, record in (("largest", worst), ("smallest", best)):
             name = cost_figures.record_label(record, records)

@@ -12,6 +12,7 @@ from membench.report.collected import Collected, collect
 from membench.report.document import Document, html, markdown, plain
 from membench.report.tidy import table, write_tables
 from membench.storage import write_atomically
+from membench.words import counted
 
 FIGURES = "figures"
 
@@ -44,7 +45,7 @@ class Written:
             ("report", str(self.html)),
             ("Markdown", str(self.markdown)),
             ("table", f"{self.csv}, {self.parquet.name}"),
-            *([(f"{len(self.figures)} figures", figures)] if self.figures else []),
+            *([(counted(len(self.figures), "figure"), figures)] if self.figures else []),
         ]
 
     @property

@@ -15,6 +15,7 @@ from membench.report.explained import interval
 from membench.report.sweep_figures import Losses, curves, heat_map, losses_of
 from membench.report.tidy import said
 from membench.study import Knob, Recommendation, SweepInfo, Value
+from membench.words import counted
 
 LOSS = "Loss is digital minus converted accuracy on the same images, in percentage points, with its 95 % interval over images and seeds."
 MISSING = "not measured"
@@ -62,8 +63,8 @@ def count_said(collected: Collected) -> str:
     """How many of the cases that the study's points name are there; a case may be several points."""
     there, planned = len(collected.records), len(collected.planned)
     if there == planned:
-        return f"All {planned} cases of the study are measured."
-    return f"The study is unfinished: {there} of {planned} cases are measured; the rest is missing here."
+        return "The one case of the study is measured." if planned == 1 else f"All {planned} cases of the study are measured."
+    return f"The study is unfinished: {there} of {counted(planned, 'case is', 'cases are')} measured; the rest is missing here."
 
 
 def _opening(collected: Collected) -> tuple[str, ...]:
@@ -75,7 +76,9 @@ def _opening(collected: Collected) -> tuple[str, ...]:
         if found:
             most = max(found, key=lambda record: record.case.images)
             accuracy = 100 * most.measured.digital_accuracy
-            digital.append(f"{base} {accuracy:.2f} % (on {most.case.images:,} images)")
+            digital.append(
+                f"{base} {accuracy:.2f} % (on {most.case.images:,} {'image' if most.case.images == 1 else 'images'})"
+            )
     opening = [count_said(collected)]
     if study.quick:
         opening.append("This is the quick form of the study: few images, seeds and values, so that intervals are wide.")

@@ -7,6 +7,7 @@ from tabulate import tabulate
 from membench.comparison import Comparison, Contender, Pair
 from membench.explanation import measured_on
 from membench.report.explained import interval
+from membench.words import counted
 
 HEADERS = ("engine", "accuracy %", "loss, points [95 %]", "logit error", "ms/image", "x digital", "convert, s", "effects, s")
 PAIR_HEADERS = ("engines", "difference, points [95 %]", "same class, %", "part at layer")
@@ -21,14 +22,15 @@ def compared(comparison: Comparison, style: str = "simple") -> str:
     """
     seeds = measured_on(comparison.images, comparison.seeds)
     parts = [
-        f"{comparison.case}: digital {100 * comparison.digital_accuracy:.2f} %, {seeds}, {comparison.threads} thread(s)",
+        f"{comparison.case}: digital {100 * comparison.digital_accuracy:.2f} %, {seeds}, {counted(comparison.threads, 'thread')}",
         contenders(comparison, style),
     ]
     if refused := [one for one in comparison.contenders if one.measured is None]:
         parts.append("\n".join(line for one in refused for line in _reasons(one)))
     parts.append(pairs(comparison, style))
     parts.append(
-        f"Error of each layer's output, relative, on {comparison.layer_images} images: given the digital input (given what arrives)"
+        f"Error of each layer's output, relative, on {counted(comparison.layer_images, 'image')}: given the digital input (given "
+        "what arrives)"
     )
     parts += [layers(comparison, style), verdict(comparison)]
     return "\n\n".join(parts)

@@ -8,6 +8,7 @@ from membench.comparison import Comparison
 from membench.explanation import measured_on
 from membench.report.drawing import is_wide, loss_axis, loss_label, style, write_picture
 from membench.report.ladder_figure import check_file
+from membench.words import counted
 
 _ROW = 0.45  # height of an engine, in inches
 
@@ -53,6 +54,6 @@ def write_figure(comparison: Comparison, file: Path) -> Path:
     names = [layer.name for layer in able[0][1].layers]
     right.set_xticks(range(len(names)), names, rotation=45, ha="right", fontsize=8)
     right.set_ylabel("error of the output, relative")
-    right.set_title(f"each layer, given the digital input, {comparison.layer_images} images", fontsize=10)
+    right.set_title(f"each layer, given the digital input, {counted(comparison.layer_images, 'image')}", fontsize=10)
     right.legend(fontsize=8)
     return write_picture(figure, file)

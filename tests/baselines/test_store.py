@@ -72,9 +72,33 @@ def test_an_update_replaces(store: BaselineStore) -> None:
     "reason", ["", " ", "update", "because", "unexplained-change", "a b", "ok   then", "\n\n\n\n\n\n\n\n\n\n\n"]
 )
 def test_an_update_needs_a_sentence(store: BaselineStore, reason: str) -> None:
-    with pytest.raises(InputError, match="explains nothing"):
+    with pytest.raises(InputError, match="is not accepted: must be a sentence of at least ten letters"):
         store.update(make_record(), reason)
     assert files(store) == []
+
+
+@pytest.mark.parametrize("control", ["\x1b[2J", "\x07", "\x9b31m", "\u202e", "\x00"])
+def test_a_reason_with_control_characters_is_refused_when_it_is_given_and_when_it_is_read(
+    store: BaselineStore, control: str
+) -> None:
+    with pytest.raises(InputError, match="it holds the control character") as error:
+        store.update(make_record(), f"A reason {control} that drives a terminal.")
+    assert str(error.value).isprintable()
+    assert files(store) == []
+    path = store.update(make_record(), REASON)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "reason": f"A reason {control} that drives a terminal."}))
+    with pytest.raises(FileFormatError, match=r"small\.json: reason: it holds the control character") as error:
+        store.get("memtorch", "small")
+    assert control not in str(error.value)
+
+
+def test_a_reason_of_several_lines_is_kept_on_one(store: BaselineStore) -> None:
+    path = store.update(make_record(), "8 bits\n\tinstead of\r\n 6\n")
+    assert json.loads(path.read_text())["reason"] == "8 bits instead of 6"
+    path.write_text(path.read_text().replace("8 bits instead", "8 bits\\ninstead"))
+    with pytest.raises(FileFormatError, match="reason: must be on one line"):
+        store.get("memtorch", "small")
 
 
 def test_a_reason_that_is_no_text_is_refused(store: BaselineStore) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import needs_loopback
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools/cluster"))
@@ -41,6 +42,7 @@ def same_as_run_case(file: Path, found: list[Record]) -> None:
     assert said.stdout.split() == ["same"] * len(records)
 
 
+@needs_loopback
 @pytest.mark.slow
 def test_a_study_under_fire_gives_the_records_of_run_case(tmp_path: Path, own_cache: Path) -> None:
     """tools/cluster/chaos.py does the same with 500 points; docs/cluster.md has what came of it."""
@@ -56,6 +58,7 @@ def test_a_study_under_fire_gives_the_records_of_run_case(tmp_path: Path, own_ca
     assert "Traceback" not in (tmp_path / "log.txt").read_text()
 
 
+@needs_loopback
 @pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and iproute2")
 def test_two_hosts_give_the_records_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import trouble
-from conftest import make_case
+from conftest import make_case, needs_loopback
 from distributed import Client
 from distributed.comm.core import CommClosedError
 
@@ -43,6 +43,7 @@ def study(ledger: Path, *names: str) -> Study:
     return Study("trouble", "Trouble", "For tests.", {"A": make_case()}, (Sweep("trouble", "Trouble", (knob,), turn),))
 
 
+@needs_loopback
 @pytest.mark.slow
 def test_each_trouble_costs_tries_elsewhere_then_an_error_with_its_reason(tmp_path: Path) -> None:
     """One local cluster; its workers have 1.5 GiB each, and a point may take 8 s."""
@@ -102,6 +103,7 @@ def test_an_error_is_tried_again_by_the_next_start_and_forgotten_when_it_goes_we
     assert trouble.tries(str(ledger), "none-1") == 1
 
 
+@needs_loopback
 @pytest.mark.slow
 def test_workers_that_are_gone_for_good_end_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("membench.campaign._run._ALONE_S", 1.0)
@@ -201,6 +203,7 @@ def test_a_scheduler_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) 
         pytest.fail("connected")
 
 
+@needs_loopback
 @pytest.mark.slow
 def test_a_scheduler_that_dies_ends_the_client_with_a_message_and_what_was_measured_stays(tmp_path: Path) -> None:
     """kill -9 of a scheduler of its own process; a second start with another one does the rest."""
@@ -234,3 +237,15 @@ def test_a_scheduler_that_dies_ends_the_client_with_a_message_and_what_was_measu
     assert 3 <= kept < 12
     again = prepare(declared, folder, workers=Workers(count=2), **options).run(lambda state: None)
     assert (again.done, again.failures) == (12, {})
+
+
+def test_workers_that_cannot_be_started_are_a_problem_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    def down(**_: object) -> None:
+        raise RuntimeError("Cluster failed to start: Timed out trying to connect to tcp://127.0.0.1:1")
+
+    monkeypatch.setattr("membench.campaign._cluster.LocalCluster", down)
+    with (
+        pytest.raises(EnvironmentProblemError, match=r"could not start workers .* loopback interface"),
+        Workers(count=1).opened(),
+    ):
+        pytest.fail("it was opened")

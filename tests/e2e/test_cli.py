@@ -16,6 +16,8 @@ import torch
 from repository import accept, declare
 
 from membench import ADC, Case, Conversion, DeviceFaults, Thresholds, cli
+from membench.campaign import State
+from membench.cli import _campaign
 from membench.cli._bar import TimeLeft, progress_bar
 from membench.errors import InputError
 from membench.explanation import Explanation
@@ -95,7 +97,7 @@ def test_a_baseline_is_accepted_from_an_earlier_run(call: Any, tmp_path: Path, c
         (("run",), 2, "Missing argument"),
         (("run", "small", "--images", "0"), 2, "Invalid value"),
         (("run", "small", "--cases", "nowhere"), 2, "no folder of cases at nowhere"),
-        (("baseline", "update", "small", "--reason", "because"), 2, "explains nothing"),
+        (("baseline", "update", "small", "--reason", "because"), 2, "is not accepted: must be a sentence"),
         (("baseline", "update", "small"), 2, "Missing option"),
         (("baseline", "update", "--reason", "a good reason"), 2, "Name the cases to update, or say --all"),
         (("baseline", "show", "small"), 2, "There is no baseline of 'small'"),
@@ -143,6 +145,16 @@ def test_all_leaves_cases_without_data_as_they_are(
     assert answer.code == 0
     assert "absent: left as it is" in answer.err
     assert [file.name for file in (tmp_path / "baselines/vectorized").iterdir()] == ["small.json"]
+
+
+def test_all_without_any_data_updates_nothing_and_says_so(
+    call: Any, tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(tmp_path, case.replace(dataset="cifar10"))
+    monkeypatch.setenv("MEMBENCH_DATA", str(tmp_path))
+    answer = call("baseline", "update", "--all", "--reason", "all that can be measured here")
+    assert answer.code == 3
+    assert "No baseline was updated: the data of every case are missing" in answer.err
 
 
 def test_train_then_find_it_trained(call: Any) -> None:
@@ -266,6 +278,35 @@ def test_the_bar_shows_steps_and_time_left(capsys: pytest.CaptureFixture[str], m
     assert "None" not in drawn.split("epoch", 1)[1]
 
 
+def test_the_bar_shows_no_total_before_it_is_known_and_never_more_than_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with progress_bar("vgg") as tell:
+        for done, total in ((0, 0), (3, 0), (1, 2), (3, 2)):
+            tell("step", done, total)
+            time.sleep(0.6)  # tqdm draws twice a second at most
+    drawn = capsys.readouterr().err
+    assert "None" not in drawn
+    assert "0/0" not in drawn
+    assert "3/2" not in drawn
+    assert {"1/2", "2/2"} == set(re.findall(r"\d+/\d+", drawn))
+
+
+def test_the_bar_of_a_study_never_exceeds_100_percent(capsys: pytest.CaptureFixture[str]) -> None:
+    states = [State(0, 1, 0, 1, 0.0, 2.0, {}, 1), State(0, 1, 0, 1, 1.0, 2.0, {}, 1), State(1, 1, 1, 1, 3.0, 2.0, {}, 1)]
+    with _campaign._bar() as tell:
+        for state in states:
+            tell(state)
+            time.sleep(0.6)
+    drawn = capsys.readouterr().err
+    assert "on 1 worker\n" in drawn
+    assert "1/1 case, 1/1 point" in drawn
+    assert "None" not in drawn
+    percents = [int(found) for found in re.findall(r"(\d+) %", drawn)]
+    assert percents
+    assert max(percents) == 100
+
+
 def test_doctor_names_every_engine_and_data_set(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMBENCH_DATA", str(tmp_path))
     answer = call("doctor")
@@ -319,6 +360,15 @@ def test_the_installed_command_and_the_module_answer_alike() -> None:
         assert done.stdout.strip() == "0.1.0"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")
+def test_a_full_disk_under_the_output_is_a_problem_of_the_environment() -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "membench", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (3, "membench: cannot write the output: No space left on device.\n")
+
+
 def test_two_baselines_are_measured_alike_by_both_ways_in(call: Any, tmp_path: Path, case: Case) -> None:
     """`membench run` judges what `membench.run_case` measured: one way through."""
     declare(tmp_path, case)
@@ -339,12 +389,179 @@ def test_parity_prints_each_layer_and_ends_with_1_where_one_differs(
     assert "conductances differ" in answer.out
 
 
-def test_a_device_that_is_not_here_is_an_error_of_the_case(call: Any, tmp_path: Path, case: Case) -> None:
+ENGINE = "no engine 'nope'"
+DEVICE = "There is no device 'gpu'"
+ABSENT = "The device 'cuda:99' cannot be used here"
+SENTENCE = ("--reason", "a sentence of a reason")
+
+
+@pytest.fixture
+def nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is refused is refused before any network is trained or run."""
+
+    def measured(*_: object, **__: object) -> None:
+        pytest.fail("it was measured")
+
+    for name in (
+        "membench.pipeline.obtain",
+        "membench.versus.obtain",
+        "membench.parity.obtain",
+        "membench.campaign._prepare.obtain",
+    ):
+        monkeypatch.setattr(name, measured)
+    monkeypatch.setattr("membench.models.obtain", measured)
+
+
+@pytest.mark.usefixtures("nothing_measured")
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        # an engine or device that cannot be
+        (("run", "small", "--engine", "nope"), 2, ENGINE),
+        (("explain", "small", "--engine", "nope"), 2, ENGINE),
+        (("versus", "small", "--engines", "vectorized,nope"), 2, ENGINE),
+        (("versus", "small", "--engines", ","), 2, "no engine ''"),
+        (("parity", "small", "--engine", "nope"), 2, ENGINE),
+        (("parity", "small", "--reference", "nope"), 2, ENGINE),
+        (("baseline", "update", "small", "--engine", "nope", *SENTENCE), 2, ENGINE),
+        (("baseline", "update", "small", "--engine", "nope", "--from", "out", *SENTENCE), 2, ENGINE),
+        (("sweep", "small", "--over", "images=20", "--engine", "nope"), 2, ENGINE),
+        (("run", "small", "--device", "gpu"), 2, DEVICE),
+        (("explain", "small", "--device", "gpu"), 2, DEVICE),
+        (("run", "small", "--device", "meta"), 2, "The device 'meta' holds no numbers"),
+        (("run", "small", "--engine", "memtorch", "--device", "cuda"), 2, "runs on the CPU only"),
+        (("run", "small", "--device", "cuda:99"), 3, ABSENT),
+        (("explain", "small", "--device", "cuda:99"), 3, ABSENT),
+        # a reason that says nothing
+        (("baseline", "update", "small", "--reason", ""), 2, "An argument is empty (after '--reason')"),
+        (("baseline", "update", "small", "--reason", "no"), 2, "The reason 'no' is not accepted"),
+        (("baseline", "update", "small", "--reason", "a reason \x1b[2J with a control"), 2, "holds the control character"),
+        # numbers
+        (("run", "small", "--threads", "100000"), 2, "Invalid value for '--threads'"),
+        (("train", "tiny", "mnist5k", "--threads", "100000"), 2, "Invalid value for '--threads'"),
+        (("explain", "small", "--seeds", "2"), 2, "--seeds 2: the case 'small' declares 1 seed"),
+        (("versus", "small", "--seeds", "2"), 2, "--seeds 2: the case 'small' declares 1 seed"),
+        (("compare", "a", "b", "--tolerance", "nan"), 2, "Invalid value for '--tolerance'"),
+        (("compare", "a", "b", "--tolerance", "inf"), 2, "Invalid value for '--tolerance'"),
+        (("sweep", "small", "--over", "images=20", "--memory", "inf"), 2, "Invalid value for '--memory'"),
+        (("sweep", "small", "--over", "images=20", "--limit", "inf"), 2, "Invalid value for '--limit'"),
+        # names
+        (("run", "small", "small"), 2, "Each case can be named once; named twice: small"),
+        (("run", ""), 2, "An argument is empty (after 'run')"),
+        (("run", "small", "--engine", ""), 2, "An argument is empty (after '--engine')"),
+        (("versus", "small", "--engines", ""), 2, "An argument is empty (after '--engines')"),
+        # files and folders
+        (("run", "small", "--report", ""), 2, "An argument is empty (after '--report')"),
+        (("run", "small", "--report="), 2, "An argument is empty ('--report')"),
+        (("run", "small", "--report", "taken"), 2, "--report: taken cannot be a folder"),
+        (("run", "small", "--report", "taken/below"), 2, "--report: taken/below cannot be a folder"),
+        (("run", "small", "--report", "dangling"), 2, "--report: dangling cannot be a folder"),
+        (("run", "small", "--report", "/proc/new"), 3, "--report: cannot write to /proc/new"),
+        (("run", "small", "--baselines", "nowhere"), 2, "There is no folder of baselines at nowhere"),
+        (("run", "small", "--baselines", "taken"), 2, "There is no folder of baselines at taken"),
+        (("run", "small", "--report", "taken/\x1b[2J"), 2, "--report: taken/\\x1b[2J cannot be a folder"),
+        (("baseline", "list", "--baselines", "nowhere"), 2, "There is no folder of baselines at nowhere"),
+        (("baseline", "update", "small", "--baselines", "taken", *SENTENCE), 2, "--baselines: taken cannot be a folder"),
+        (("baseline", "update", "small", "--from", "nowhere", *SENTENCE), 2, "--from: there is no record nowhere/records"),
+        (("baseline", "update", "--all", "--from", "taken", *SENTENCE), 2, "--from: there is no record below taken/records"),
+        (("explain", "small", "--figure", "folder.png"), 2, "it is a folder"),
+        (("versus", "small", "--figure", "folder.png"), 2, "it is a folder"),
+        (("explain", "small", "--figure", "/proc/new.png"), 3, "--figure: cannot write to /proc"),
+        (("train", "tiny", "mnist5k", "--out", "taken"), 2, "--out: taken cannot be a folder"),
+        (("sweep", "small", "--over", "images=20", "--out", "taken"), 2, "--out: taken cannot be a folder"),
+        (("sweep", "small", "--over", "images=20", "--cluster", "nowhere.py"), 2, "--cluster: there is no file nowhere.py"),
+        (("status", "nowhere"), 2, "nowhere holds no study"),
+        (("report", "nowhere"), 2, "There is no record below nowhere/records"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_anything_is_measured(
+    call: Any, tmp_path: Path, case: Case, arguments: tuple[str, ...], code: int, words: str
+) -> None:
     declare(tmp_path, case)
-    answer = call("run", "small", "--device", "gpu", "--json")
+    (tmp_path / "taken").write_text("a file")
+    (tmp_path / "dangling").symlink_to("nothing")
+    (tmp_path / "folder.png").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    answer = call(*arguments)
+    assert answer.code == code, answer.err
+    assert words in answer.err
+    assert "Traceback" not in answer.err
+    assert "\x1b" not in answer.err
+    assert answer.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_engine_whose_simulator_is_not_here_ends_with_3(
+    call: Any, tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(tmp_path, case)
+    monkeypatch.setattr("membench.engines.memtorch._memtorch", lambda: (_ for _ in ()).throw(ImportError("no memtorch")))
+    for arguments in (
+        ("run", "small", "--engine", "memtorch"),
+        ("explain", "small", "--engine", "memtorch"),
+        ("parity", "small"),
+        ("baseline", "update", "small", "--engine", "memtorch", *SENTENCE),
+    ):
+        answer = call(*arguments)
+        assert answer.code == 3
+        assert "cannot be used: memtorch-cpu cannot be imported" in answer.err
+
+
+def test_run_ends_with_the_code_of_what_went_wrong(
+    call: Any, tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMBENCH_DATA", str(tmp_path / "empty"))
+    declare(tmp_path, case, case.replace(name="large", images=5000), case.replace(name="absent", dataset="cifar10"))
+    accept(tmp_path, case)
+    for names, code in [
+        (("small",), 0),
+        (("large",), 2),
+        (("absent",), 3),
+        (("small", "large"), 2),
+        (("large", "absent"), 2),
+        (("small", "absent"), 3),
+    ]:
+        assert call("run", *names, "--json").code == code, names
+    (tmp_path / "baselines/vectorized/small.json").unlink()
+    assert call("run", "small", "large", "absent").code == 1
+    monkeypatch.setattr("membench.gate.run_case", lambda *_, **__: 1 / 0)
+    assert call("run", "small").code == 1
+
+
+def test_an_update_from_an_earlier_run_changes_all_baselines_or_none(
+    call: Any, tmp_path: Path, pair: tuple[Case, Case]
+) -> None:
+    declare(tmp_path, *pair)
+    call("run", "one", "--report", "out")
+    nothing = call("baseline", "update", "one", "two", "--from", "out", *SENTENCE)
+    assert nothing.code == 2
+    assert "there is no record out/records/vectorized/two.json" in nothing.err
+    assert not (tmp_path / "baselines").exists()
+    every = call("baseline", "update", "--all", "--from", "out", *SENTENCE)
+    assert every.code == 0
+    assert "two: left as it is: there is no record out/records/vectorized/two.json" in every.err
+    assert [file.name for file in (tmp_path / "baselines/vectorized").iterdir()] == ["one.json"]
+
+
+def test_an_update_refuses_a_record_that_cannot_be_accepted_before_it_changes_any(
+    call: Any, tmp_path: Path, pair: tuple[Case, Case]
+) -> None:
+    declare(tmp_path, pair[0], pair[1].replace(nonidealities=(DeviceFaults(hrs_proportion=1.0),)))
+    assert call("run", "one", "two", "--report", "out", "--no-explain").code == 1
+    answer = call("baseline", "update", "--all", "--from", "out", *SENTENCE)
     assert answer.code == 1
-    assert json.loads(answer.out)[0]["verdict"] == "ERROR"
-    assert "The device 'gpu' cannot be used here" in json.loads(answer.out)[0]["reason"]
+    assert "two cannot become a baseline: OVER_THRESHOLD" in answer.err
+    assert not (tmp_path / "baselines").exists()
+
+
+def test_baselines_of_an_engine_that_has_none_are_told_and_a_misspelt_one_is_refused(
+    call: Any, tmp_path: Path, case: Case
+) -> None:
+    accept(tmp_path, case)
+    none = call("baseline", "list", "--engine", "digital")
+    assert none.code == 0
+    assert "No case has a baseline on engine digital" in none.err
+    assert call("baseline", "list", "--engine", "nope").code == 2
 
 
 def test_explain_names_the_step_and_the_layer(call: Any, tmp_path: Path, case: Case) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,6 +13,7 @@ from conftest import make_case
 from repository import TINY, accept, declare
 
 from membench import ADC, Case, DeviceFaults
+from membench.errors import EnvironmentProblemError
 from membench.record import Baseline, Record, load, save
 
 
@@ -125,7 +127,7 @@ def test_missing_data_skip_with_the_command_and_are_red_unless_allowed(
     strict.stdout.fnmatch_lines(["*SKIPPED*membench data get cifar10*"])
     allowed = gate(pytester, "--membench-allow-skip")
     assert (allowed.ret, verdicts(allowed)) == (0, {"small": "PASS", "absent": "SKIPPED"})
-    allowed.stdout.fnmatch_lines(["*1 cases are green (1 skipped, as --membench-allow-skip allows)*"])
+    allowed.stdout.fnmatch_lines(["*1 case is green (1 skipped, as --membench-allow-skip allows)*"])
 
 
 def test_a_crash_in_one_case_is_its_verdict_and_the_rest_goes_on(
@@ -166,14 +168,32 @@ def test_an_empty_selection_is_red(pytester: pytest.Pytester, case: Case) -> Non
     [
         (("--membench-case=smal",), "There is no case 'smal'"),
         (("--membench-images=0",), "--membench-images must be 1 or more"),
+        (("--membench-threads=100000",), "--membench-threads must be 1 to 1024"),
+        (("--membench-seeds=6",), "--membench-seeds 6: no case has more than 1 seed"),
         (("--membench-engine=memtorh",), "no engine 'memtorh'. Did you mean 'memtorch'"),
+        (("--membench-device=gpu",), "There is no device 'gpu'"),
+        (("--membench-device=cuda:99",), "The device 'cuda:99' cannot be used here"),
+        (("--membench-engine=memtorch", "--membench-device=cuda"), "The engine memtorch runs on the CPU only"),
+        (("--membench-report=",), "--membench-report: the name of the folder is empty"),
     ],
 )
-def test_bad_options_are_red(pytester: pytest.Pytester, case: Case, arguments: tuple[str, ...], words: str) -> None:
+@pytest.mark.parametrize("strict", [(), ("--membench-gate",)])
+def test_bad_options_are_usage_errors_before_anything_is_measured(
+    pytester: pytest.Pytester,
+    case: Case,
+    arguments: tuple[str, ...],
+    words: str,
+    strict: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("membench.gate.run_case", lambda *_, **__: pytest.fail("it was measured"))
     declare(pytester.path, case)
-    result = gate(pytester, *arguments)
-    assert result.ret != 0
-    assert words in result.stdout.str() + result.stderr.str()
+    result = gate(pytester, *arguments, *strict)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    printed = result.stdout.str() + result.stderr.str()
+    assert words in printed
+    assert "Traceback" not in printed
+    assert "INTERNALERROR" not in printed
 
 
 def test_a_suite_without_cases_is_red(pytester: pytest.Pytester, case: Case) -> None:
@@ -184,13 +204,29 @@ def test_a_suite_without_cases_is_red(pytester: pytest.Pytester, case: Case) -> 
     assert "No case is declared" in result.stdout.str() + result.stderr.str()
 
 
-def test_an_unwritable_report_is_red(pytester: pytest.Pytester, case: Case) -> None:
+def test_an_unwritable_report_is_refused_before_anything_is_measured(
+    pytester: pytest.Pytester, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("membench.gate.run_case", lambda *_, **__: pytest.fail("it was measured"))
     declare(pytester.path, case)
-    accept(pytester.path, case)
     (pytester.path / "out").write_text("a file where the folder should be")
     result = gate(pytester, "--membench-report=out")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--membench-report: out cannot be a folder: out is not one*"])
+
+
+def test_a_report_that_cannot_be_written_at_the_end_is_red(
+    pytester: pytest.Pytester, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise EnvironmentProblemError("Cannot write summary.md: No space left on device.")
+
+    declare(pytester.path, case)
+    accept(pytester.path, case)
+    monkeypatch.setattr("membench.report.write.save", full)
+    result = gate(pytester, "--membench-report=out")
     assert result.ret == 1
-    result.stdout.fnmatch_lines(["*The report could not be written*"])
+    result.stdout.fnmatch_lines(["*The report could not be written: *No space left*"])
 
 
 def test_the_digital_engine_has_its_own_baselines(pytester: pytest.Pytester, case: Case) -> None:
@@ -206,6 +242,16 @@ def test_stop_at_the_first_failure(pytester: pytest.Pytester, pair: tuple[Case, 
     result.assert_outcomes(failed=2)
     assert result.ret == 1
     result.stdout.fnmatch_lines(["*two*ERROR*", "*ERROR two: the case was declared and gave no record*"])
+
+
+def test_what_is_absent_does_not_bring_the_progress_beyond_100_percent(
+    pytester: pytest.Pytester, pair: tuple[Case, Case]
+) -> None:
+    declare(pytester.path, *pair)
+    accept(pytester.path, pair[0])
+    shown = re.findall(r"\[ *(\d+)%\]", gate(pytester, "--membench-gate", "-k", "one").stdout.str())
+    assert shown
+    assert all(int(percent) <= 100 for percent in shown)
 
 
 @pytest.mark.parametrize("workers", [("-p", "no:xdist"), ("-n", "1")])
@@ -304,7 +350,7 @@ def test_a_known_failure_is_let_through_and_shown(pytester: pytest.Pytester, pai
     result.stdout.fnmatch_lines(
         [
             "*OVER_THRESHOLD (known) one:*; known until * All devices are stuck",
-            "*The gate is open: 1 cases are green (1 known failures let through).*",
+            "*The gate is open: 1 case is green (1 known failure let through).*",
         ]
     )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import datetime
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -251,13 +253,40 @@ def _(r: Repository) -> None:
     r.declare(*r.cases, make_case(name="absent", dataset="cifar10"))
 
 
-@way("all cases are skipped", "The gate is closed: 1 of 1 cases are not green")
+@way("all cases are skipped", "The gate is closed: 1 of 1 case is not green")
 def _(r: Repository) -> None:
     r.patch.setenv("MEMBENCH_DATA", str(r.folder / "empty"))
     r.declare(make_case(name="absent", dataset="cifar10"))
     for name in ("one", "two"):
         r.baseline(name).unlink()
     r.options = ["--membench-allow-skip"]
+
+
+@way("the comparison with MemTorch lacks its data", "SKIPPED comparison of absent: .*membench data get cifar10")
+def _(r: Repository) -> None:
+    r.patch.setenv("MEMBENCH_DATA", str(r.folder / "empty"))
+    r.declare(*r.cases, make_case(name="absent", dataset="cifar10"))
+    r.gate_test("def test_accuracy(membench_case, membench_gate):\n    membench_gate(membench_case)\n")
+    (r.folder / "benchmarks/test_parity_of_a_user.py").write_text(
+        "def test_parity(membench_parity):\n    membench_parity('absent')\n"
+    )
+
+
+@way("a test swallows that the engine differs from MemTorch", "INVALID comparison of one: layer 0: conductances differ")
+def _(r: Repository) -> None:
+    r.patch.setattr("membench.parity.DEVICE_TOLERANCE", -1.0)
+    (r.folder / "benchmarks/test_parity_of_a_user.py").write_text(
+        "def test_parity(membench_parity):\n    try:\n        membench_parity('one')\n    except BaseException:\n        pass\n"
+    )
+
+
+@way("a timing of a case lacks its data", "SKIPPED benchmarks/test_time.py::test_time.absent.: cifar10 was not found")
+def _(r: Repository) -> None:
+    r.patch.setenv("MEMBENCH_DATA", str(r.folder / "empty"))
+    r.declare(*r.cases, make_case(name="absent", dataset="cifar10"))
+    (r.folder / "benchmarks/test_time.py").write_text(
+        "from membench import run_case\n\ndef test_time(membench_case):\n    run_case(membench_case)\n"
+    )
 
 
 @way("NaN", "INVALID one: 80 of 80 converted outputs hold NaN or infinity")
@@ -290,14 +319,13 @@ def _(r: Repository) -> None:
         "@pytest.hookimpl(wrapper=True)\n"
         "def pytest_runtest_call(item):\n"
         "    signal.signal(signal.SIGALRM, lambda *_: pytest.fail('Timeout'))\n"
-        "    signal.setitimer(signal.ITIMER_REAL, 0.01)\n"
         "    try:\n        return (yield)\n    finally:\n        signal.setitimer(signal.ITIMER_REAL, 0)\n"
     )
     infer = VectorizedNetwork.infer
 
     def slow(self: VectorizedNetwork, images: Any) -> Any:
-        import time
-
+        """The alarm is set here: inside a serializer of pydantic it would become another error."""
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
         time.sleep(0.2)
         return infer(self, images)
 
@@ -406,7 +434,7 @@ def _(r: Repository) -> None:
 # ---- what is written
 
 
-@way("an unwritable report", "The report could not be written: ")
+@way("an unwritable report", "--membench-report: out cannot be a folder: out is not one")
 def _(r: Repository) -> None:
     (r.folder / "out").write_text("a file where the folder should be")
     r.options = ["--membench-report=out"]

@@ -60,7 +60,7 @@ def test_a_sweep_is_measured_once_and_tabled(repository: Path, scheduler: str) -
     assert {file: file.stat().st_mtime_ns for file in (repository / "out/records").iterdir()} == before
     code, said = call("status", "out")
     assert code == 0
-    assert "base-sweep: 8 of 8 cases, 16 of 16 points are measured, 0 failed\nno one is measuring" in said
+    assert "base-sweep: measured 8 of 8 cases, 16 of 16 points; 0 failed\nno one is measuring" in said
     assert json.loads(CliRunner().invoke(app, ("status", "out", "--json")).stdout)["points_done"] == 16
 
 
@@ -72,7 +72,7 @@ def test_a_point_that_fails_ends_the_sweep_with_1_and_its_reason(repository: Pat
     assert "2 failed. The same command tries them again." in said
     assert any(line.startswith("5000") and "failed" in line for line in said.splitlines())
     code, said = call("status", "out")
-    assert "1 of 2 cases, 2 of 4 points are measured, 2 failed" in said
+    assert "measured 1 of 2 cases, 2 of 4 points; 2 failed" in said
     assert (
         "base, sweep: adc.calibration_images=5000, adc.range=calibrated, seed 1: Case 'base' calibrates on 5000 images" in said
     )

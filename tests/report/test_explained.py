@@ -161,7 +161,7 @@ def test_the_figure_is_written(tmp_path: Path, suffix: str) -> None:
     [
         ("figure.gif", "ends in '.gif'; allowed: .png"),
         ("no/figure.png", "there is no folder"),
-        ("taken.png", "Cannot write"),
+        ("taken.png", "it is a folder"),
     ],
 )
 def test_a_figure_that_cannot_be_written_is_refused(tmp_path: Path, file: str, words: str) -> None:

@@ -98,7 +98,7 @@ def test_markdown_has_a_title_and_the_count_of_each_verdict() -> None:
 
 def test_markdown_says_where_it_ran_and_a_reason_of_two_lines_stays_one_item() -> None:
     text = markdown(EVERY, "memtorch")
-    assert "A processor, 2 cores, 1 thread(s); python 3.11.7, torch 2.6.0; 2026-01-02T03:04:05+00:00" in text
+    assert "A processor, 2 cores, 1 thread; python 3.11.7, torch 2.6.0; 2026-01-02T03:04:05+00:00" in text
     assert "- ERROR case-in-error: ValueError: odd\n  second line\n" in text
     assert "A processor" not in markdown([BROKEN], "memtorch")
 

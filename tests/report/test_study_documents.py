@@ -177,7 +177,7 @@ def test_records_of_several_machines_versions_and_weights_say_so(tmp_path: Path)
     where = other.provenance.replace(versions={"python": "3.12.1"}, machine={"processor": "Another"})
     save(other.replace(provenance=where, costs=other.costs.replace(threads=2)), tmp_path / "records" / "other.json")
     text = write(tmp_path).html.read_text()
-    assert "The records come from 2 machines: (1 records) processor Another; (3 records) system Linux" in text
+    assert "The records come from 2 machines: (1 record) processor Another; (3 records) system Linux" in text
     assert "The records come from 2 sets of versions" in text
     assert "more than one set of weights for tiny on mnist5k" in text
     assert "b" * 64 in text

@@ -145,7 +145,7 @@ def test_a_folder_without_records_says_what_to_do(tmp_path: Path) -> None:
 def test_a_study_none_of_whose_points_is_there(tmp_path: Path) -> None:
     save(small_study()[0], tmp_path / "study.json")
     save(make_record(name="stranger"), tmp_path / "records" / "stranger.json")
-    with pytest.raises(InputError, match=r"None of the 1 records .* is a point of the study 'small'"):
+    with pytest.raises(InputError, match=r"1 record lies, but none is a point of the study 'small'"):
         write(tmp_path)
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, needs_loopback
 from formats import FEW, RECIPE, STUDY, TINY
 from records import make_record
 
@@ -146,6 +146,7 @@ print(found.path, found.build_seconds > 0)
     assert {file.suffix for file in (tmp_path / "cache/kernels").iterdir()} == {".so", ".sha256", ".lock"}
 
 
+@needs_loopback
 @pytest.mark.slow
 def test_two_processes_run_the_same_study(tmp_path: Path) -> None:
     """They share the points; none is lost, and none is damaged."""
