@@ -48,7 +48,7 @@ class MemristiveLayer(nn.Module):
     - `gain`, `offset`: of the output, fitted by `tune`.
     - `full_scale`: largest current of the ADC, in amperes, where its range is fixed; 0 until it is calibrated.
     - `variance`: of each conductance from read to read, in S^2, where reads are noisy.
-    - `weight`, `bias`: of the digital layer.
+    - `weight`, `bias`: of the digital layer; the weight is a frozen parameter, so that a network finds its device by its parameters.
 
     Conductances may be changed in place; the next forward pass sees it.
 

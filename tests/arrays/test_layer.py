@@ -149,7 +149,7 @@ def test_the_state_is_what_is_documented() -> None:
         "weight",
     ]
     assert layer.conductance.shape == (2, 8, 8, 4)
-    assert list(layer.parameters()) == []
+    assert [(name, value.requires_grad) for name, value in layer.named_parameters()] == [("weight", False)]
     assert "bias" not in made("Conv1d")[0].state_dict()
 
 

@@ -523,7 +523,8 @@ def test_run_ends_with_the_code_of_what_went_wrong(
     ]:
         assert call("run", *names, "--json").code == code, names
     (tmp_path / "baselines/vectorized/small.json").unlink()
-    assert call("run", "small", "large", "absent").code == 1
+    assert call("run", "small", "absent").code == 1
+    assert call("run", "small", "large", "absent").code == 2  # refused before any is measured
     monkeypatch.setattr("membench.gate.run_case", lambda *_, **__: 1 / 0)
     assert call("run", "small").code == 1
 
