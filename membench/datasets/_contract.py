@@ -93,7 +93,8 @@ def _check_together(start: str, shape: tuple[int, ...], known: Mapping[str, Any]
     for field in ("mean", "std"):
         if field in known and len(known[field]) != shape[0]:
             raise InputError(
-                f"{start}: {field} is {quoted(known[field])}; shape {shape} begins with {shape[0]} channels, and each needs one number."
+                f"{start}: {field} is {quoted(known[field])}; shape {shape} begins with the number of channels, {shape[0]}, and one number "
+                "a channel is needed."
             )
     if known.get("augment") and len(shape) != 3:
         raise InputError(

@@ -106,7 +106,10 @@ def test_a_field_that_cannot_be_is_refused_when_it_is_declared(known: dict[str, 
     [
         ({"classes": 1}, "Data set 'mine': classes is 1"),
         ({"shape": [3, 6, 6]}, "Data set 'mine': shape is [3, 6, 6]"),
-        ({"mean": (0.5,), "shape": (3, 6, 6)}, "Data set 'mine': mean is (0.5,); shape (3, 6, 6) begins with 3 channels"),
+        (
+            {"mean": (0.5,), "shape": (3, 6, 6)},
+            "Data set 'mine': mean is (0.5,); shape (3, 6, 6) begins with the number of channels, 3,",
+        ),
         ({"augment": "mirror"}, "Data set 'mine': augment is 'mirror'"),
     ],
 )
