@@ -47,7 +47,10 @@ GOLDEN: dict[str, tuple[dict[str, Any], dict[str, Any] | None, Status, str]] = {
     ),
     "at the threshold": ({"wrong": range(10), "max_loss_points": 10.0}, {"wrong": range(10)}, Status.PASS, ""),
     "only what the digital network had right is lost": (
-        {"wrong": range(20), "digital_wrong": range(15), "max_loss_points": 5.0}, {"wrong": range(20)}, Status.PASS, "",
+        {"wrong": range(20), "digital_wrong": range(15), "max_loss_points": 5.0},
+        {"wrong": range(20), "digital_wrong": range(15)},
+        Status.PASS,
+        "",
     ),
     "OVER_THRESHOLD before NO_BASELINE": (
         {"wrong": range(11), "max_loss_points": 10.0}, None, Status.OVER_THRESHOLD, "10 are accepted",

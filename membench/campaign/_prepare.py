@@ -14,7 +14,7 @@ from membench.case import DEFAULT_ENGINE
 from membench.datasets import DATASETS
 from membench.engines import ENGINES, Batches
 from membench.errors import InputError
-from membench.models import NETWORKS, Trained, obtain
+from membench.models import Trained, obtain_for
 from membench.pipeline import Progress
 from membench.study import Study
 
@@ -61,7 +61,7 @@ def prepare(
         for case in alike:  # before a network is trained for it
             if case.images > len(test):
                 raise InputError(f"{case.description}: {case.images} images are asked for; {dataset.name} has {len(test)}.")
-        trained = obtain(NETWORKS.get(base.network), dataset, root=data, progress=progress)
+        trained = obtain_for(base, root=data, progress=progress)
         networks[setup_of(base)] = trained
         sample = Batches(dataset.normalise(test.images[:2]), lambda: [dataset.normalise(test.images[: base.images])])  # noqa: B023
         parts = {part for case in alike for part in parts_of(case)}

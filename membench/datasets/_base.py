@@ -6,7 +6,7 @@ import hashlib
 import shutil
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from membench.errors import DataMissingError, EnvironmentProblemError, FileFormatError, MembenchError
 from membench.registry import Registry
 from membench.runtime import derive_seed
-from membench.storage import data_root, locked
+from membench.storage import data_root, locked, sha256
 
 Part = Literal["train", "test"]
 
@@ -39,6 +39,12 @@ class Split:
 
     def take(self, order: Tensor) -> Split:
         return Split(self.images[order], self.labels[order])
+
+    @cached_property
+    def labelled_digest(self) -> str:
+        """One hash for the images with their classes, whatever their order."""
+        pairs = zip(image_hashes(self), self.labels.tolist(), strict=True)
+        return sha256("\n".join(sorted(f"{hashed} {label}" for hashed, label in pairs)).encode())
 
 
 class Dataset(ABC):

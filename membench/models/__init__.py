@@ -1,8 +1,20 @@
 """Networks: one file a family. A new network is one new file here, or `NETWORKS.add(...)` in a user's own."""
 
 from membench.models._base import NETWORKS, Network, Recipe
+from membench.models._cards import Card, Source, digest
 from membench.models._folds import CrossValidation, Fold, FoldCard, Spread, cross_validate, part_images
-from membench.models._weights import Card, Trained, digest, find_trained, obtain, ship_weights, shipped, write_weights
+from membench.models._imported import import_weights
+from membench.models._obtain import obtain, obtain_for
+from membench.models._weights import (
+    Trained,
+    find_trained,
+    other_function,
+    read,
+    ship_weights,
+    shipped,
+    shipped_file,
+    write_weights,
+)
 
 __all__ = [
     "NETWORKS",
@@ -12,14 +24,20 @@ __all__ = [
     "FoldCard",
     "Network",
     "Recipe",
+    "Source",
     "Spread",
     "Trained",
     "cross_validate",
     "digest",
     "find_trained",
+    "import_weights",
     "obtain",
+    "obtain_for",
+    "other_function",
     "part_images",
+    "read",
     "ship_weights",
     "shipped",
+    "shipped_file",
     "write_weights",
 ]
