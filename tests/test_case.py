@@ -634,7 +634,9 @@ def test_a_file_of_weights_has_one_path_and_so_one_fingerprint(given: str, kept:
 
 @pytest.mark.parametrize("given", ["/data/own.pt", "../own.pt", "a/../../own.pt", "C:/own.pt", "//server/own.pt"])
 def test_a_file_of_weights_lies_in_the_repository(given: str) -> None:
-    with pytest.raises(InputError, match=r"weights: must be a path inside the repository, as weights/own\.pt: another one gives"):
+    with pytest.raises(
+        InputError, match=r"weights: must be a path inside the repository, as weights/own\.pt: another one gives"
+    ):
         MINIMAL.replace(weights=given)
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from membench.case import Case
+from membench.declared import import_file
+from membench.errors import UnknownNameError
 from membench.suite import Suite, load_suite
 
 Cases = Annotated[
@@ -17,14 +19,42 @@ Baselines = Annotated[Path, typer.Option("--baselines", help="Folder of baseline
 EngineName = Annotated[str, typer.Option("--engine", help="Engine that executes the converted network.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, help="torch threads while measuring.")]
 Device = Annotated[str, typer.Option("--device", help="Where the networks run, as torch names it: cpu, cuda, cuda:1.")]
+Weights = Annotated[
+    Path | None, typer.Option("--weights", help="A file of trained weights to measure, instead of those of the case.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 BASELINES = Path("baselines")
+CASES = Path("benchmarks/cases")
+
+if TYPE_CHECKING:
+    from membench.datasets import Dataset
+    from membench.models import Network
 
 
 def suite_in(folders: list[Path] | None) -> Suite:
-    return load_suite(folders or [Path("benchmarks/cases")])
+    return load_suite(folders or [CASES])
 
 
 def chosen_cases(suite: Suite, names: list[str], images: int | None) -> list[Case]:
     found = [suite.get(name) for name in names]
     return [case.replace(images=images) for case in found] if images else found
+
+
+def network_and_dataset(network: str, dataset: str, folders: list[Path] | None) -> tuple[Network, Dataset]:
+    """The components of these names: of membench, else such as the files of declared cases register.
+
+    Raises:
+        UnknownNameError: when there is none of a name.
+        SuiteError: when a declaring file cannot be imported.
+    """
+    from membench.datasets import DATASETS
+    from membench.models import NETWORKS
+
+    try:
+        return NETWORKS.get(network), DATASETS.get(dataset)
+    except UnknownNameError:
+        for folder in folders or [CASES]:
+            for file in sorted(folder.rglob("*.py")):
+                if not file.name.startswith("_"):
+                    import_file(file)
+        return NETWORKS.get(network), DATASETS.get(dataset)

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
-from membench.cli._options import BASELINES, Baselines, Cases, EngineName, Threads, chosen_cases, suite_in
+from membench.cli._options import BASELINES, Baselines, Cases, EngineName, Threads, Weights, chosen_cases, suite_in
 from membench.errors import InputError
 
 baseline_app = typer.Typer(help="Accepted records: list, show, and the only way to change one.", no_args_is_help=True)
@@ -73,6 +73,7 @@ def baseline_update(
     cases: Cases = None,
     baselines: Baselines = BASELINES,
     threads: Threads = 1,
+    weights: Weights = None,
 ) -> None:
     """Measure cases and accept what was found as their baselines. Nothing else changes a baseline.
 
@@ -86,6 +87,8 @@ def baseline_update(
 
     if bool(names) == every:
         raise InputError("Name the cases to update, or say --all.")
+    if weights is not None and (every or records is not None):
+        raise InputError("--weights is of cases that are named and measured: leave out --all and --from.")
     suite, store = suite_in(cases), BaselineStore(baselines)
     for case in list(suite) if every else chosen_cases(suite, names or [], None):
         try:
@@ -97,7 +100,7 @@ def baseline_update(
                     )
             else:
                 with progress_bar(case.name) as tell:
-                    record = run_case(case, engine, threads=threads, progress=tell)
+                    record = run_case(case, engine, threads=threads, progress=tell, weights=weights)
         except DataMissingError as error:
             if not every:
                 raise

@@ -10,7 +10,7 @@ import typer
 from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
-from membench.cli._options import AsJson, Cases, Device, EngineName, Threads, chosen_cases, suite_in
+from membench.cli._options import AsJson, Cases, Device, EngineName, Threads, Weights, chosen_cases, suite_in
 
 
 @app.command()
@@ -23,6 +23,7 @@ def explain(
     cases: Cases = None,
     threads: Threads = 1,
     device: Device = "cpu",
+    weights: Weights = None,
     as_json: AsJson = False,
 ) -> None:
     """Find out where a case loses its accuracy: step by step from the digital network, and layer by layer.
@@ -37,7 +38,8 @@ def explain(
         check_file(figure)
     (case,) = chosen_cases(suite_in(cases), [name], images)
     with progress_bar(case.name) as tell:
-        found = explain(case.replace(seeds=case.seeds[:seeds]), engine, threads=threads, device=device, progress=tell)
+        few = case.replace(seeds=case.seeds[:seeds])
+        found = explain(few, engine, threads=threads, device=device, progress=tell, weights=weights)
     if figure is not None:
         write_figure(found, figure)
     print(found.model_dump_json(indent=2) if as_json else explained(found))

@@ -2,6 +2,7 @@
 
 from membench.models._base import NETWORKS, Network, Recipe
 from membench.models._cards import Card, Source, digest
+from membench.models._factory import refuse_pretrained
 from membench.models._folds import CrossValidation, Fold, FoldCard, Spread, cross_validate, part_images
 from membench.models._imported import import_weights
 from membench.models._obtain import obtain, obtain_for
@@ -36,6 +37,7 @@ __all__ = [
     "other_function",
     "part_images",
     "read",
+    "refuse_pretrained",
     "ship_weights",
     "shipped",
     "shipped_file",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import io
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,9 @@ def _remedy(file: Path) -> str:
 
 def _loaded(data: bytes, file: Path) -> object:
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch has to say of a sparse tensor would be taken for an error in a gate
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged file almost any
         said = str(error)
         if named := re.search(r"GLOBAL ([\w.]+)", said):

@@ -140,7 +140,10 @@ def _keep(file: Path, belongs: str, model: nn.Module, optimizer: torch.optim.Opt
         "groups": state["param_groups"],
         "schedule": {key: value for key, value in schedule.state_dict().items() if isinstance(value, int | float | str | list)},
     }
-    content, said = {name: value.contiguous() for name, value in tensors.items()}, json.dumps(plain)
+    content, said = (
+        {name: value.clone().contiguous() for name, value in tensors.items()},
+        json.dumps(plain),
+    )  # none shares memory
     metadata = {"membench": said, "sha256": sha256(to_safetensors(content) + said.encode())}
     write_atomically(file, to_safetensors(content, metadata))
 

@@ -432,6 +432,8 @@ def test_nothing_pickled_is_ever_loaded() -> None:
     assert {name for name, _ in found} == {"_cifar.py", "_checkpoint.py"}
     of_torch = [line.strip() for name, line in found if name == "_checkpoint.py" and "torch.load(" in line]
     assert of_torch == ['return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)']
-    assert not [line for name, line in found if name == "_checkpoint.py" and re.search(r"pickle\.|torch\.(jit|package|hub)", line)]
+    assert not [
+        line for name, line in found if name == "_checkpoint.py" and re.search(r"pickle\.|torch\.(jit|package|hub)", line)
+    ]
     used = {match for _, line in found for match in re.findall(r"pickle\.\w+", line)}
     assert used == {"pickle.Unpickler", "pickle.UnpicklingError"}
