@@ -74,8 +74,8 @@ def _footnotes(outcomes: Sequence[Outcome]) -> list[str]:
         if outcome.record is not None and (pretrained := outcome.record.weights.pretrained):
             cases.setdefault(pretrained, []).append(outcome.name)
     return [
-        f"{MARK} {', '.join(names)}: weights of {pretrained}; on which images they were trained is not known, so test images may be "
-        "among them."
+        f"Marked {MARK} ({', '.join(names)}): weights of {pretrained}. On which images they were trained is not known, so test images may "
+        "be among them."
         for pretrained, names in cases.items()
     ]
 
