@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -190,9 +191,13 @@ class Case(Plain):
         subset_seed: which subset.
         batch_size: images simulated at once. It is part of the case, since MemTorch scales a fully connected layer's inputs
             per batch: the other images in the batch change an image's logits.
+        weights: file of trained weights that the network is measured with, as they are; its path in the repository, "weights/own.pt".
+            None: those that the network itself names, else such as membench trains by its recipe. See docs/checkpoints.md.
         thresholds: what the gate accepts. Not in the fingerprint: it moves no result.
         description: a sentence for people. Not in the fingerprint.
     """
+
+    later: ClassVar[Mapping[str, Any]] = {"weights": None}
 
     name: str
     dataset: Text
@@ -205,6 +210,22 @@ class Case(Plain):
     subset_seed: Annotated[Integer, Field(ge=0, lt=2**63)] = 0
     batch_size: Count = 20
     description: Text = ""
+    weights: str | None = None
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_lie_in_the_repository(cls, weights: str | None) -> str | None:
+        if weights is None:
+            return None
+        path = PurePosixPath(weights)
+        if not weights.strip() or not weights.isprintable() or "\\" in weights or not path.parts:
+            raise ValueError("must be the path of a file, with / between its parts")
+        if path.is_absolute() or PureWindowsPath(weights).drive or ".." in path.parts:
+            raise ValueError(
+                "must be a path inside the repository, as weights/own.pt: another one gives the case another fingerprint on each "
+                "machine. Copy the file there, or bring it with: membench import FILE NETWORK DATASET"
+            )
+        return str(path)
 
     @field_validator("name")
     @classmethod

@@ -19,7 +19,7 @@ from membench.datasets import DATASETS, balanced_order
 from membench.engines import ENGINES, Batches, layer_at, observed
 from membench.errors import InputError
 from membench.explanation import Explanation, LayerBlame, Step, culprit, ladder, measured_on, most_valuable
-from membench.models import NETWORKS, obtain
+from membench.models import obtain_for
 from membench.pipeline import Progress, calibration_images, run_case
 from membench.record import Measured, Record
 from membench.runtime import full_precision, pinned_threads, torch_device
@@ -39,13 +39,22 @@ class _Run:
     threads: int
     device: str
     progress: Progress | None
+    weights: Path | None = None
 
     def measure(self, case: Case, what: str) -> Record:
         def tell(doing: str, done: int, total: int) -> None:
             if self.progress:
                 self.progress(f"{what}, {doing}", done, total)
 
-        return run_case(case, self.engine, data=self.data, threads=self.threads, device=self.device, progress=tell)
+        return run_case(
+            case,
+            self.engine,
+            data=self.data,
+            threads=self.threads,
+            device=self.device,
+            progress=tell,
+            weights=self.weights,
+        )
 
 
 def explain(
@@ -56,6 +65,7 @@ def explain(
     threads: int = 1,
     device: str = "cpu",
     progress: Progress | None = None,
+    weights: Path | None = None,
 ) -> Explanation:
     """Find out where a case loses its accuracy.
 
@@ -68,11 +78,12 @@ def explain(
         threads: torch's threads while measuring.
         device: where the networks run, as torch names it.
         progress: called with (what is being done, done, in all).
+        weights: a file of trained weights, instead of those of the case.
 
     Raises:
         MembenchError: whatever `run_case` raises.
     """
-    run = _Run(engine, data, threads, device, progress)
+    run = _Run(engine, data, threads, device, progress, weights)
     steps, record = _climb(case, run)
     found = culprit(steps)
     few = case.replace(seeds=case.seeds[:LAYER_SEEDS])
@@ -102,8 +113,18 @@ def explain(
     )
 
 
-def lost_at(record: Record, *, data: Path | None = None, device: str = "cpu", progress: Progress | None = None) -> str:
+def lost_at(
+    record: Record,
+    *,
+    data: Path | None = None,
+    device: str = "cpu",
+    progress: Progress | None = None,
+    weights: Path | None = None,
+) -> str:
     """The first step of the ladder that lost a measured case's accuracy, in words; on a few of its images and seeds.
+
+    Args:
+        weights: as it was measured.
 
     Raises:
         InputError: when it would take longer than FAILED_SECONDS, judging by what the record cost.
@@ -115,7 +136,7 @@ def lost_at(record: Record, *, data: Path | None = None, device: str = "cpu", pr
     seconds = runs * (costs.convert_seconds + costs.tune_seconds + case.images * costs.seconds_per_image)
     if seconds > FAILED_SECONDS:
         raise InputError(f"it would take about {seconds / 60:.0f} minutes on engine {record.engine}")
-    steps, _ = _climb(case, _Run(record.engine, data, costs.threads, device, progress))
+    steps, _ = _climb(case, _Run(record.engine, data, costs.threads, device, progress, weights))
     found = culprit(steps)
     return "no step: nothing is lost" if found is None else f"{found} on {measured_on(case.images, case.seeds)}"
 
@@ -233,7 +254,7 @@ def _signals(case: Case, run: _Run) -> dict[str, _Signal] | None:
     test = dataset.load("test", run.data)
     measured = dataset.normalise(test.take(balanced_order(test, case.subset_seed)[: case.images]).images).to(place)
     images = measured[:LAYER_IMAGES]
-    model = obtain(NETWORKS.get(case.network), dataset, root=run.data).model.to(place)
+    model = obtain_for(case, weights=run.weights, root=run.data).model.to(place)
     found: defaultdict[str, _Signal] = defaultdict(_Signal)
     with pinned_threads(run.threads), full_precision(place), torch.inference_mode():
         plan = engine.plan(model, case.conversion, case.nonidealities, Batches.of(measured, case.batch_size))

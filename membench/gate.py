@@ -27,23 +27,25 @@ def run_and_judge(
     device: str = "cpu",
     progress: Progress | None = None,
     explain_failure: bool = False,
+    weights: Path | None = None,
 ) -> Outcome:
     """Measure a case and judge it. Whatever goes wrong becomes a verdict, so that one case cannot end the suite.
 
     Args:
+        weights: a file of trained weights, instead of those of the case.
         explain_failure: whether the reason is to name the step of the ladder at which a case that lost too much lost it.
     """
     baseline: Baseline | None = None
     try:
         baseline = store.get(engine, case.name)
-        record = run_case(case, engine, data=data, threads=threads, device=device, progress=progress)
+        record = run_case(case, engine, data=data, threads=threads, device=device, progress=progress, weights=weights)
         verdict = decide(record, baseline)
     except Exception as error:
         return Outcome(case.name, engine, failed(error), None, baseline)
     if verdict.status is Status.INVALID and at_chance(record.measured):
         verdict = replace(verdict, reason=f"{verdict.reason}; {_got(record, data)}")
     if explain_failure and verdict.status in (Status.REGRESSED, Status.OVER_THRESHOLD):
-        verdict = _explained(verdict, record, data, device, progress)
+        verdict = _explained(verdict, record, data, device, progress, weights)
     return Outcome(case.name, engine, verdict, record, baseline)
 
 
@@ -79,10 +81,12 @@ def compare_and_judge(
     return Outcome(case.name, engine, Verdict(Status.PASS, f"{engine} equals {reference}")), found
 
 
-def _explained(verdict: Verdict, record: Record, data: Path | None, device: str, progress: Progress | None) -> Verdict:
+def _explained(
+    verdict: Verdict, record: Record, data: Path | None, device: str, progress: Progress | None, weights: Path | None
+) -> Verdict:
     """The same status; its reason says where the accuracy was lost, or why that could not be found out."""
     try:
-        where = f"lost at: {lost_at(record, data=data, device=device, progress=progress)}"
+        where = f"lost at: {lost_at(record, data=data, device=device, progress=progress, weights=weights)}"
     except Exception as error:  # an explanation that fails must not change what was measured
         reason = str(error) if isinstance(error, MembenchError) else f"{type(error).__name__}: {error}"
         where = f"it could not be explained: {reason}"

@@ -22,7 +22,7 @@ from membench.datasets import DATASETS, balanced_order
 from membench.effect import Crossbar
 from membench.engines import ENGINES, Batches, Converted, layer_at, observed
 from membench.errors import InputError
-from membench.models import NETWORKS, obtain
+from membench.models import obtain_for
 from membench.pipeline import calibration_images
 from membench.runtime import pinned_threads
 
@@ -131,7 +131,7 @@ def compare(
     say = progress or (lambda what, done, total: None)
     dataset = DATASETS.get(case.dataset)
     test = dataset.load("test", data)
-    trained = obtain(NETWORKS.get(case.network), dataset, root=data, progress=say)
+    trained = obtain_for(case, root=data, progress=say)
     order = balanced_order(test, case.subset_seed)
     batch = dataset.normalise(test.take(order[:images]).images)
     sample = Batches.of(dataset.normalise(test.take(order[: case.images]).images), case.batch_size)

@@ -18,7 +18,7 @@ from membench.errors import InputError
 from membench.measure.inference import Inference, infer
 from membench.measure.machine import provenance
 from membench.measure.memory import PeakMemory
-from membench.models import NETWORKS, Trained, obtain
+from membench.models import Trained, obtain_for
 from membench.record import Costs, LayerInfo, Measured, Provenance, Record, SeedCost, SeedResult, WeightsRef
 from membench.runtime import full_precision, pinned_threads, torch_device
 from membench.words import counted, quoted
@@ -90,6 +90,7 @@ def run_case(
     device: str = "cpu",
     progress: Progress | None = None,
     weights: Path | None = None,
+    trained: Callable[[], Trained] | None = None,
     grounds: Grounds | None = None,
 ) -> Record:
     """Measure a case.
@@ -101,7 +102,8 @@ def run_case(
         threads: torch's threads while measuring. Another number may change the last bits of sums, and with them a record.
         device: where both networks run, as torch names it ("cpu", "cuda", "cuda:1").
         progress: called with (what is being done, done, in all).
-        weights: folder of trained weights, besides those that come with membench; the cache unless given.
+        weights: a file of trained weights, instead of those that the case or its network names, or membench trains.
+        trained: gives the digital network, for a caller who has it already; None: `membench.models.obtain_for`.
         grounds: where what this case shares with others is kept for them, the digital network's answers among it.
 
     Returns:
@@ -115,9 +117,11 @@ def run_case(
     """
     say: Progress = progress or (lambda what, done, total: None)
     executor, place = usable(engine, device)
-    key = (case.dataset, case.network, case.images, case.subset_seed, case.batch_size, data, weights, threads, device)
+    named = weights or case.weights
+    key = (case.dataset, case.network, named, case.images, case.subset_seed, case.batch_size, data, threads, device)
     kept = Grounds() if grounds is None else grounds
-    ground = kept.get(key, lambda: _ground(case, data, weights, threads, place, say))
+    obtain = trained or (lambda: obtain_for(case, weights=weights, root=data, progress=say))
+    ground = kept.get(key, lambda: _ground(case, data, obtain, threads, place))
     model, digital = ground.trained.model, ground.digital
     with pinned_threads(threads), full_precision(place), PeakMemory() as memory:
         plan = executor.plan(model, case.conversion, case.nonidealities, Batches.of(ground.images, case.batch_size))
@@ -133,15 +137,15 @@ def run_case(
     return _record(case, engine, device, ground, plan, runs, costs)
 
 
-def _ground(case: Case, data: Path | None, weights: Path | None, threads: int, place: torch.device, say: Progress) -> Ground:
-    dataset, network = DATASETS.get(case.dataset), NETWORKS.get(case.network)
+def _ground(case: Case, data: Path | None, obtain: Callable[[], Trained], threads: int, place: torch.device) -> Ground:
+    dataset = DATASETS.get(case.dataset)
     test = dataset.load("test", data)
     if case.images > len(test):
         raise InputError(
             f"Case {case.name!r} asks for {counted(case.images, 'image')}; {dataset.name} has {len(test)} test images. Set "
             f"images={len(test)}."
         )
-    trained = obtain(network, dataset, root=data, folder=weights, progress=say)
+    trained = obtain()
     subset = test.take(balanced_order(test, case.subset_seed)[: case.images])
     images = dataset.normalise(subset.images).to(place)
     with pinned_threads(threads), full_precision(place):
@@ -225,7 +229,13 @@ def _record(
         engine=engine,
         fingerprint=case.fingerprint,
         case=case,
-        weights=WeightsRef(network=card.network, dataset=card.dataset, sha256=card.sha256, accuracy=card.accuracy),
+        weights=WeightsRef(
+            network=card.network,
+            dataset=card.dataset,
+            sha256=card.sha256,
+            accuracy=card.accuracy,
+            pretrained=card.pretrained,
+        ),
         measured=Measured.of(
             images=tuple(image_hashes(ground.subset)),
             labels=tuple(ground.subset.labels.tolist()),

@@ -151,6 +151,14 @@ class Measured(Plain):
         truth = np.array(self.labels[:images])
         return np.array([np.array(of_seed[seed]) == truth for seed in seeds])
 
+    def drops(self, seeds: tuple[int, ...], images: int) -> NDArray[np.int_]:
+        """Of the first `images` images, whether the digital network is right (1 or 0) minus whether the converted one is; shape
+        (seeds, images).
+        """
+        digital = np.array(self.digital_predictions[:images]) == np.array(self.labels[:images])
+        drops: NDArray[np.int_] = digital.astype(int) - self.correct(seeds, images)
+        return drops
+
     def first_batches(self, seeds: tuple[int, ...], batches: int) -> NDArray[np.float64]:
         """The logit error of each of `seeds` over the first `batches` batches; shape (seeds,)."""
         chosen = tuple(result for seed in seeds for result in self.seeds if result.seed == seed)
@@ -232,12 +240,17 @@ class WeightsRef(Plain):
         dataset: what they were trained on.
         sha256: of the safetensors file.
         accuracy: of the digital network on the whole test set, as its card says, 0 to 1.
+        pretrained: where they come from, if membench did not train them from the start: then nobody here knows on which images they
+            were trained, the test images perhaps among them. None: membench trained them, on none of the test images.
     """
+
+    later: ClassVar[Mapping[str, Any]] = {"pretrained": None}
 
     network: Line
     dataset: Line
     sha256: Sha256
     accuracy: Proportion
+    pretrained: Line | None = None
 
 
 class Provenance(Plain):

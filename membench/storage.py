@@ -73,6 +73,20 @@ def read_whole(path: Path) -> bytes | None:
         raise FileFormatError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
 
 
+def repository_places() -> tuple[Path, ...]:
+    """Where a relative path of a user's file is looked for: the current folder, then the repository around it."""
+    here = Path.cwd()
+    marked = (
+        folder for folder in (here, *here.parents) if any((folder / mark).exists() for mark in ("pyproject.toml", ".git"))
+    )
+    return tuple(dict.fromkeys((here, next(marked, here))))
+
+
+def find_in_repository(path: str | Path) -> Path | None:
+    """The file or folder at `path`, absolute or relative to one of `repository_places`; None where there is none."""
+    return next((place / path for place in repository_places() if (place / path).exists()), None)
+
+
 def write_atomically(path: Path, data: bytes | str) -> Path:
     """Write `data` to `path` by way of a temporary file beside it. What a killed writer of `path` left there is removed.
 

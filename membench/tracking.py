@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import importlib.util
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -79,13 +80,25 @@ def outcomes(cases: Mapping[Label, Path], modules: Sequence[str] = ()) -> dict[s
 
 def _in_a_process(baseline: Path, modules: Sequence[str]) -> Outcome:
     # -P: the folder of this script is membench itself, whose module names would hide the standard library's.
-    command = [sys.executable, "-P", __file__, str(baseline), *modules]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    command = [sys.executable, "-P", __file__, str(baseline.resolve()), *modules]
+    place = baseline.resolve().parent  # asv runs elsewhere, and a file of weights is named by its path in the repository
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=place, env=_absolute(os.environ))
     try:
         outcome: Outcome = json.loads(done.stdout.splitlines()[-1])
     except (ValueError, IndexError):
         return {"failed": f"exit code {done.returncode}\n{done.stderr.strip()}"}
     return outcome
+
+
+def _absolute(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for another current folder."""
+    found = dict(environment)
+    for name in ("MEMBENCH_DATA", "MEMBENCH_CACHE"):
+        if found.get(name):
+            found[name] = str(Path(found[name]).resolve())
+    if found.get("PYTHONPATH"):
+        found["PYTHONPATH"] = os.pathsep.join(str(Path(part).resolve()) for part in found["PYTHONPATH"].split(os.pathsep))
+    return found
 
 
 def measure(baseline: Path, modules: Sequence[str] = ()) -> Outcome:

@@ -20,7 +20,7 @@ from membench.datasets import DATASETS, balanced_order
 from membench.engines import ENGINES, Batches, Converted, layer_at, observed
 from membench.errors import InputError, UnsupportedError
 from membench.measure.machine import processor
-from membench.models import NETWORKS, obtain
+from membench.models import obtain_for
 from membench.pipeline import Progress, calibration_images, run_case
 from membench.record import Record
 from membench.runtime import pinned_threads
@@ -101,9 +101,9 @@ def versus(
 
 def _refused(case: Case, names: Sequence[str], data: Path | None) -> dict[str, str]:
     """Why engines cannot measure a case, found out before any of them is run."""
-    dataset, network = DATASETS.get(case.dataset), NETWORKS.get(case.network)
+    dataset = DATASETS.get(case.dataset)
     test = dataset.load("test", data)
-    model = obtain(network, dataset, root=data).model
+    model = obtain_for(case, root=data).model
     sample = Batches.of(dataset.normalise(test.images[: case.images]), case.batch_size)
     found = {}
     for name in names:
@@ -184,7 +184,7 @@ class _Layers:
         test = dataset.load("test", data)
         measured = dataset.normalise(test.take(balanced_order(test, case.subset_seed)[: case.images]).images)
         images = measured[:LAYER_IMAGES]
-        model = obtain(NETWORKS.get(case.network), dataset, root=data).model
+        model = obtain_for(case, root=data).model
         calibration = calibration_images(case, data, images.device)
         converted, modules, kinds = dict[str, Converted](), dict[str, nn.Module](), dict[str, str]()
         for number, name in enumerate(engines):

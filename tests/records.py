@@ -37,6 +37,8 @@ def make_record(
     logit_error: float | Mapping[int, float | Sequence[float]] = 0.1,
     digital_power: float = 1.0,
     weights: str = "a" * 64,
+    weights_file: str | None = None,
+    pretrained: str | None = None,
     image_prefix: str = "image",
     relabelled: Collection[int] = (),
     max_loss_points: float = 100.0,
@@ -55,6 +57,8 @@ def make_record(
         logit_error: relative error of each batch, of all seeds or {seed: one number, or one a batch}.
         digital_power: of each batch.
         weights: hash of the weights.
+        weights_file: that the case names.
+        pretrained: where the weights come from.
         image_prefix: image i has the hash of f"{image_prefix}-{i}".
         relabelled: positions of images with another label; the networks then are right about the other label.
         case_fields: further fields of the case.
@@ -73,6 +77,7 @@ def make_record(
             "seeds": seeds,
             "images": images,
             "batch_size": batch_size,
+            "weights": weights_file,
             **case_fields,
         }
     )
@@ -92,7 +97,7 @@ def make_record(
         engine=engine,
         fingerprint=case.fingerprint,
         case=case,
-        weights=WeightsRef(network=case.network, dataset=case.dataset, sha256=weights, accuracy=0.97),
+        weights=WeightsRef(network=case.network, dataset=case.dataset, sha256=weights, accuracy=0.97, pretrained=pretrained),
         measured=Measured.of(
             images=tuple(sha256(f"{image_prefix}-{i}".encode())[:16] for i in range(images)),
             labels=tuple(labels),

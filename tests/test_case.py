@@ -447,6 +447,7 @@ MOVES: dict[type[Plain], tuple[Any, dict[str, Any]]] = {
             "images": 38,
             "subset_seed": 10,
             "batch_size": 6,
+            "weights": "weights/own.pt",
         },
     ),
     Conversion: (
@@ -646,6 +647,7 @@ def test_which_fields_came_later() -> None:
     """Those of an effect that was not there before need none; DeviceFaults.memtorch_compatible is written always, since its
     default is not what there was before."""
     assert {kind.__name__: set(kind.later) for kind in MOVES if kind.later} == {
+        "Case": {"weights"},
         "ADC": {"range", "calibration_images"},
         "Conversion": {"scaling", "dac"},
         "DeviceFaults": {"electroform_resistance", "counts"},
@@ -653,6 +655,29 @@ def test_which_fields_came_later() -> None:
         "Endurance": {"memtorch_compatible"},
         "Retention": {"memtorch_compatible"},
     }
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [("own.pt", "own.pt"), ("weights/own.pt", "weights/own.pt"), ("./own.pt", "own.pt"), ("weights//own.pt", "weights/own.pt")],
+)
+def test_a_file_of_weights_has_one_path_and_so_one_fingerprint(given: str, kept: str) -> None:
+    assert MINIMAL.replace(weights=given).weights == kept
+    assert MINIMAL.replace(weights=given).fingerprint == MINIMAL.replace(weights=kept).fingerprint != MINIMAL.fingerprint
+
+
+@pytest.mark.parametrize("given", ["/data/own.pt", "../own.pt", "a/../../own.pt", "C:/own.pt", "//server/own.pt"])
+def test_a_file_of_weights_lies_in_the_repository(given: str) -> None:
+    with pytest.raises(
+        InputError, match=r"weights: must be a path inside the repository, as weights/own\.pt: another one gives"
+    ):
+        MINIMAL.replace(weights=given)
+
+
+@pytest.mark.parametrize("given", ["", " ", ".", "a\\own.pt", "own\x1b.pt", "own\n.pt"])
+def test_what_is_no_path_of_a_file_of_weights(given: str) -> None:
+    with pytest.raises(InputError, match="weights: must be the path of a file, with / between its parts"):
+        MINIMAL.replace(weights=given)
 
 
 def test_devices_of_the_same_resistances_have_different_fingerprints() -> None:

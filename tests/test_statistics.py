@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 
 import numpy as np
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from membench.statistics import Interval, mean_half_width, paired_difference
+from membench import statistics
+from membench.statistics import Interval, difference_of_drops, mean_half_width, paired_difference
 
 Answers = NDArray[np.bool_]
 
@@ -186,3 +188,50 @@ def test_coverage_needs_the_seeds() -> None:
         interval = paired_difference(np.ones(200, dtype=bool), rng.random(200) >= loss)
         held += interval.low <= 10 <= interval.high
     assert held / 400 < 0.90
+
+
+# ---- differences of drops -----------------------------------------------------------------------------------------------
+
+
+def test_examples_in_docstrings_hold() -> None:
+    assert doctest.testmod(statistics).failed == 0
+    assert doctest.testmod(statistics).attempted > 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_without_a_change_of_the_digital_network_it_is_the_paired_difference(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    seeds, images = rng.integers(1, 6), rng.integers(5, 200)
+    before, now = (rng.random((seeds, images)) < rate for rate in (0.9, 0.8))
+    digital = (rng.random(images) < 0.95).astype(int)
+    found, expected = difference_of_drops(digital - before, digital - now), paired_difference(before, now)
+    assert found.estimate == expected.estimate
+    assert bounds(found) == pytest.approx(bounds(expected), abs=1e-9)
+
+
+def test_a_difference_of_two_counts_twice_and_widens_the_interval() -> None:
+    """2 of 100 images from won to lost: 4 points; E[d^2] = (2 * 4 + 2) / 102, by hand."""
+    change = np.zeros((1, 100), dtype=int)
+    change[0, :2] = 1
+    found = difference_of_drops(-change, change)
+    by_hand = 1.959963984540054 * math.sqrt((10 / 102 - (4 / 102) ** 2) / 102)
+    assert found.estimate == 4
+    assert found.half_width == pytest.approx(100 * by_hand)
+
+
+@pytest.mark.parametrize("value", [1, 2])
+def test_the_largest_change_there_can_be_is_within_its_interval(value: int) -> None:
+    before = np.zeros((1, 3), dtype=int) - (value == 2)
+    found = difference_of_drops(before, np.ones((1, 3), dtype=int))
+    assert found.low <= found.estimate == 100 * value <= found.high
+
+
+def test_it_holds_the_truth_as_often_as_it_says() -> None:
+    """Digital answers that change by chance on a tenth of the images: 95 % of the intervals hold the true difference of 0."""
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        drops = [(rng.random(200) < 0.9).astype(int) - (rng.random((1, 200)) < 0.85) for _ in range(2)]
+        found = difference_of_drops(*drops)
+        held += found.low <= 0 <= found.high
+    assert 930 <= held <= 985

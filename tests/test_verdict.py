@@ -47,7 +47,10 @@ GOLDEN: dict[str, tuple[dict[str, Any], dict[str, Any] | None, Status, str]] = {
     ),
     "at the threshold": ({"wrong": range(10), "max_loss_points": 10.0}, {"wrong": range(10)}, Status.PASS, ""),
     "only what the digital network had right is lost": (
-        {"wrong": range(20), "digital_wrong": range(15), "max_loss_points": 5.0}, {"wrong": range(20)}, Status.PASS, "",
+        {"wrong": range(20), "digital_wrong": range(15), "max_loss_points": 5.0},
+        {"wrong": range(20), "digital_wrong": range(15)},
+        Status.PASS,
+        "",
     ),
     "OVER_THRESHOLD before NO_BASELINE": (
         {"wrong": range(11), "max_loss_points": 10.0}, None, Status.OVER_THRESHOLD, "10 are accepted",
@@ -85,11 +88,33 @@ GOLDEN: dict[str, tuple[dict[str, Any], dict[str, Any] | None, Status, str]] = {
     "other images": ({"image_prefix": "other"}, {}, Status.STALE_BASELINE, "measured on other images"),
     "fewer images, and others": ({"image_prefix": "other", "images": 40}, {}, Status.STALE_BASELINE, "on other images"),
     "another label": ({"relabelled": (7,)}, {}, Status.STALE_BASELINE, "measured on other images"),
+    "the digital network has become worse, and so the converted one": (
+        {"digital_wrong": range(28), "wrong": range(28)}, {"wrong": (0,)}, Status.STALE_BASELINE,
+        "the digital network answers otherwise than in the baseline, with the same weights (100.0 % -> 72.0 % right): its code, or the",
+    ),
+    "the digital network has become better": (
+        {"wrong": range(5)}, {"digital_wrong": range(5), "wrong": range(5)}, Status.STALE_BASELINE, "(95.0 % -> 100.0 % right)",
+    ),
+    "the digital network gives other wrong answers, as many": (
+        {"digital_wrong": range(5)}, {"digital_wrong": range(5, 10)}, Status.STALE_BASELINE, "(95.0 % -> 95.0 % right)",
+    ),
+    "the digital logits are others": ({"digital_power": 1.001}, {}, Status.STALE_BASELINE, "the digital network answers otherwise"),
+    "fewer images, and the digital network answers otherwise on these": (
+        {"images": 40, "digital_wrong": range(5)}, {}, Status.STALE_BASELINE, "(100.0 % -> 87.5 % right)",
+    ),
+    "a weights file that the case names": ({"weights_file": "own.pt"}, {}, Status.STALE_BASELINE, "the case changed since: weights;"),
     "STALE_BASELINE before REGRESSED": ({"wrong": range(50)}, {"weights": "b" * 64}, Status.STALE_BASELINE, ""),
     "a stale reason says what to do": ({}, {"weights": "b" * 64}, Status.STALE_BASELINE, "membench baseline update small"),
     # compared though not all is the same
     "as many images as the baseline, no multiple of the batch": ({"images": 50}, {"images": 50}, Status.PASS, ""),
     "the baseline's last batch is smaller, the run's are whole": ({"images": 40}, {"images": 50}, Status.PASS, ""),
+    "the digital logits are rounded otherwise": ({"digital_power": 1 + 5e-5}, {}, Status.PASS, ""),
+    "one image of all turned over, as where two classes tie": (
+        {"digital_wrong": (3,), "wrong": (3,)}, {}, Status.PASS, "loss +0.00 points",
+    ),
+    "the digital network differs on images that the run leaves out": (
+        {"images": 40, "digital_wrong": ()}, {"digital_wrong": range(40, 60)}, Status.PASS, "loss +0.00 points",
+    ),
     "another description": ({"description": "New words."}, {}, Status.PASS, ""),
     "other thresholds": ({"max_loss_points": 7.0}, {"max_loss_points": 90.0}, Status.PASS, ""),
     # REGRESSED
@@ -185,6 +210,26 @@ def test_the_tolerance_grows_with_the_spread_between_seeds() -> None:
     uneven = {"seeds": (0, 1, 2), "wrong": {0: FIRST(1), 1: FIRST(4), 2: FIRST(25)}}
     assert judged(even, before).status is Status.REGRESSED
     assert judged(uneven, before).status is Status.PASS
+
+
+@pytest.mark.parametrize("lost", range(0, 40, 3))
+@pytest.mark.parametrize("digital", [0, 1])
+def test_a_verdict_speaks_of_what_the_table_shows(lost: int, digital: int) -> None:
+    """It said "loss +28.00 points" beside a loss of 0.00 and a baseline of 1.50: it compared accuracies and called them losses.
+
+    One image that the digital network turns over is no other network; then the drop is what changes, not the accuracy.
+    """
+    before, now = {"wrong": range(2)}, {"wrong": range(lost), "digital_wrong": range(digital)}
+    change = make_record(**{**BASE, **now}).measured.loss.estimate - make_record(**{**BASE, **before}).measured.loss.estimate
+    assert f"loss {change:+.2f} points against the baseline" in judged(now, before).reason
+
+
+def test_a_digital_network_that_turns_one_image_over_loses_nothing_by_it() -> None:
+    """Accuracies fell by a point each; the drop, which is what the hardware costs, did not."""
+    strict = {"tolerance_points": 0.0}
+    assert judged({"digital_wrong": (3,), "wrong": (3,), **strict}, {}).status is Status.PASS
+    assert judged({"digital_wrong": (3,), **strict}, {}).status is Status.IMPROVED
+    assert judged({"wrong": (3,), **strict}, {}).status is Status.REGRESSED
 
 
 def test_more_images_tell_a_smaller_change() -> None:

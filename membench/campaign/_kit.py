@@ -16,10 +16,10 @@ from typing import Any
 from distributed import WorkerPlugin
 
 from membench.case import Case
-from membench.datasets import DATASETS, Part, image_hashes
+from membench.datasets import DATASETS, Part
 from membench.declared import import_source
 from membench.errors import DataMissingError, EnvironmentProblemError
-from membench.models import NETWORKS, Trained, find_trained, write_weights
+from membench.models import NETWORKS, Trained, other_function, read, shipped_file, write_weights
 from membench.pipeline import Grounds
 from membench.registry import hold_names, yield_names
 from membench.storage import cache_dir, canonical_json, read_whole, sha256
@@ -29,15 +29,13 @@ HANDED_S = 20.0  # how long a worker waits for a kit that is not there yet
 
 
 def setup_of(case: Case) -> str:
-    """Network and data set: what cases of the same weights share."""
-    return f"{case.network} on {case.dataset}"
+    """Network, data set, and the file of weights where the case names one: what cases of the same weights share."""
+    return f"{case.network} on {case.dataset}{f' with {case.weights}' if case.weights else ''}"
 
 
 def data_digest(dataset: str, part: Part, root: Path | None) -> str:
     """One hash for the images and classes of a part of a data set, whatever their order."""
-    split = DATASETS.get(dataset).load(part, root)
-    lines = (f"{image} {label}" for image, label in zip(image_hashes(split), split.labels.tolist(), strict=True))
-    return sha256("\n".join(sorted(lines)).encode())
+    return DATASETS.get(dataset).load(part, root).labelled_digest
 
 
 def parts_of(case: Case) -> tuple[Part, ...]:
@@ -48,8 +46,16 @@ def parts_of(case: Case) -> tuple[Part, ...]:
 
 @dataclass(frozen=True)
 class Weights:
-    """The files of trained weights that do not come with membench."""
+    """The files of trained weights that do not come with membench.
 
+    Attributes:
+        setup: whose they are (`setup_of`).
+        name: of the file on workers.
+        data: its content.
+        card: content of the card beside it.
+    """
+
+    setup: str
     name: str
     data: bytes
     card: bytes
@@ -75,7 +81,13 @@ class Kit:
 
     @cached_property
     def digest(self) -> str:
-        parts = [dict(self.sources), dict(self.hashes), [item.name for item in self.weights], dict(self.data), self.version]
+        parts = [
+            dict(self.sources),
+            dict(self.hashes),
+            [[item.name, sha256(item.card)] for item in self.weights],
+            dict(self.data),
+            self.version,
+        ]
         return sha256(canonical_json(parts))
 
 
@@ -89,11 +101,15 @@ def packed(declared_in: Path | None, trained: Mapping[str, Trained], data: Mappi
     """
     sources = {} if declared_in is None else {str(declared_in): declared_in.read_text(encoding="utf-8")}
     own = tuple(
-        Weights(one.file.name, one.file.read_bytes(), one.file.with_suffix(".json").read_bytes())
-        for one in trained.values()
+        Weights(setup, f"{sha256(setup.encode())[:16]}.safetensors", *_files(one.file))
+        for setup, one in trained.items()
         if not one.shipped
     )
     return Kit(sources, {setup: one.card.sha256 for setup, one in trained.items()}, own, data)
+
+
+def _files(file: Path) -> tuple[bytes, bytes]:
+    return file.read_bytes(), file.with_suffix(".json").read_bytes()
 
 
 class KitPlugin(WorkerPlugin):
@@ -161,14 +177,28 @@ class Unpacked:
                 self._checked.add(name)
         setup = setup_of(case)
         if setup not in self._checked:
-            found = find_trained(NETWORKS.get(case.network), DATASETS.get(case.dataset), folder=self.folder)
-            if found is None or found.card.sha256 != self.kit.hashes[setup]:
-                there = f"has {found.card.sha256[:12]} ({found.file})" if found else "has none"
-                raise EnvironmentProblemError(
-                    f"The weights of {setup} are not the client's, which have the hash {self.kit.hashes[setup][:12]}; this worker {there}. "
-                    "Install the same membench on both."
-                )
+            self.trained(case)
             self._checked.add(setup)
+
+    def trained(self, case: Case) -> Trained:
+        """The digital network of a case, with the client's weights.
+
+        Raises:
+            EnvironmentProblemError: when they are not here, or the network computes something else with them than on the client.
+        """
+        setup = setup_of(case)
+        network, dataset = NETWORKS.get(case.network), DATASETS.get(case.dataset)
+        sent = next((self.folder / item.name for item in self.kit.weights if item.setup == setup), None)
+        found = read(sent or shipped_file(network, dataset), network, dataset)
+        if found is None or found.card.sha256 != self.kit.hashes[setup]:
+            there = f"has {found.card.sha256[:12]} ({found.file})" if found else "has none"
+            raise EnvironmentProblemError(
+                f"The weights of {setup} are not the client's, which have the hash {self.kit.hashes[setup][:12]}; this worker {there}. "
+                "Install the same membench on both."
+            )
+        if reason := other_function(found, dataset):
+            raise EnvironmentProblemError(f"{setup}: on this worker, {reason}. Install the same code on both.")
+        return found
 
 
 _HERE: dict[str, Unpacked] = {}

@@ -13,7 +13,7 @@ from membench.campaign._store import Store
 from membench.case import DEFAULT_ENGINE
 from membench.datasets import DATASETS, check_images
 from membench.engines import Batches
-from membench.models import NETWORKS, Trained, check_fit, obtain
+from membench.models import NETWORKS, Trained, check_fit, obtain_for
 from membench.pipeline import Progress, usable
 from membench.storage import check_writable
 from membench.study import Study
@@ -63,7 +63,7 @@ def prepare(
         dataset = DATASETS.get(base.dataset)
         test = dataset.load("test", data)
         alike = [case for case in cases if setup_of(case) == setup_of(base)]
-        trained = obtain(NETWORKS.get(base.network), dataset, root=data, progress=progress)
+        trained = obtain_for(base, root=data, progress=progress)
         networks[setup_of(base)] = trained
         sample = Batches.of(dataset.normalise(test.images[: base.images]), base.batch_size)
         parts = {part for case in alike for part in parts_of(case)}

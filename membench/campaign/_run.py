@@ -361,6 +361,6 @@ class _Loop:
         )
 
 
-def _ground(point: Case) -> tuple[str, str, int, int, int]:
+def _ground(point: Case) -> tuple[str, str, str, int, int, int]:
     """Points of one ground follow one another: a worker keeps the last two."""
-    return point.dataset, point.network, point.images, point.subset_seed, point.batch_size
+    return point.dataset, point.network, point.weights or "", point.images, point.subset_seed, point.batch_size

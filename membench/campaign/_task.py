@@ -122,7 +122,9 @@ def _words(error: MembenchError) -> str:
 
 
 def _measured(how: How, kit: Unpacked, case: Case) -> Record:
-    return run_case(case, how.engine, threads=how.threads, data=how.root, weights=kit.folder, grounds=kit.grounds)
+    return run_case(
+        case, how.engine, threads=how.threads, data=how.root, trained=lambda: kit.trained(case), grounds=kit.grounds
+    )
 
 
 def _parsed(text: str) -> Case:

@@ -6,7 +6,7 @@ Exit codes: 0 green, 1 the gate failed or a measurement cannot be trusted, 2 usa
 # Help lists the commands in this order: the way of a newcomer, from the cases to what is behind them.
 # fmt: off
 from membench.cli import (  # noqa: I001
-    list_cases, run, parity, versus, explain, study, sweep, status, report, compare, train, doctor, baseline, data,  # noqa: F401
+    list_cases, run, parity, versus, explain, study, sweep, status, report, compare, train, import_weights, doctor, baseline, data,  # noqa: F401
 )
 # fmt: on
 from membench.cli._app import app, main

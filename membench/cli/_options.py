@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from membench.case import MOST_THREADS, Case
-from membench.errors import InputError
+from membench.declared import import_file
+from membench.errors import InputError, UnknownNameError
 from membench.suite import Suite, load_suite
 from membench.words import counted
 
@@ -21,12 +22,20 @@ Baselines = Annotated[Path, typer.Option("--baselines", help="Folder of baseline
 EngineName = Annotated[str, typer.Option("--engine", help="Engine that executes the converted network.")]
 Threads = Annotated[int, typer.Option("--threads", min=1, max=MOST_THREADS, help="torch threads while measuring.")]
 Device = Annotated[str, typer.Option("--device", help="Where the networks run, as torch names it: cpu, cuda, cuda:1.")]
+Weights = Annotated[
+    Path | None, typer.Option("--weights", help="A file of trained weights to measure, instead of those of the case.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output on stdout.")]
 BASELINES = Path("baselines")
+CASES = Path("benchmarks/cases")
+
+if TYPE_CHECKING:
+    from membench.datasets import Dataset
+    from membench.models import Network
 
 
 def suite_in(folders: list[Path] | None) -> Suite:
-    return load_suite(folders or [Path("benchmarks/cases")])
+    return load_suite(folders or [CASES])
 
 
 def chosen_cases(suite: Suite, names: list[str], images: int | None = None, seeds: int | None = None) -> list[Case]:
@@ -59,3 +68,23 @@ def finite(value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is no number to measure by.")
     return value
+
+
+def network_and_dataset(network: str, dataset: str, folders: list[Path] | None) -> tuple[Network, Dataset]:
+    """The components of these names: of membench, else such as the files of declared cases register.
+
+    Raises:
+        UnknownNameError: when there is none of a name.
+        SuiteError: when a declaring file cannot be imported.
+    """
+    from membench.datasets import DATASETS
+    from membench.models import NETWORKS
+
+    try:
+        return NETWORKS.get(network), DATASETS.get(dataset)
+    except UnknownNameError:
+        for folder in folders or [CASES]:
+            for file in sorted(folder.rglob("*.py")):
+                if not file.name.startswith("_"):
+                    import_file(file)
+        return NETWORKS.get(network), DATASETS.get(dataset)

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
-from membench.cli._options import BASELINES, Baselines, Cases, EngineName, Threads, chosen_cases, suite_in
+from membench.cli._options import BASELINES, Baselines, Cases, EngineName, Threads, Weights, chosen_cases, suite_in
 from membench.errors import InputError
 from membench.storage import check_writable
 
@@ -93,6 +93,7 @@ def baseline_update(
     cases: Cases = None,
     baselines: Baselines = BASELINES,
     threads: Threads = 1,
+    weights: Weights = None,
 ) -> None:
     """Measure cases and accept what was found as their baselines. Nothing else changes a baseline.
 
@@ -107,6 +108,8 @@ def baseline_update(
     if bool(names) == every:
         raise InputError("Name the cases to update, or say --all.")
     checked_reason(reason)
+    if weights is not None and (every or records is not None):
+        raise InputError("--weights is of cases that are named and measured: leave out --all and --from.")
     suite, store = suite_in(cases), BaselineStore(baselines)
     chosen = chosen_cases(suite, [case.name for case in suite] if every else names or [])
     check_writable(baselines, "--baselines")
@@ -120,7 +123,7 @@ def baseline_update(
     for case in chosen:
         try:
             with progress_bar(case.name) as tell:
-                record = run_case(case, engine, threads=threads, progress=tell)
+                record = run_case(case, engine, threads=threads, progress=tell, weights=weights)
         except DataMissingError as error:
             if not every:
                 raise

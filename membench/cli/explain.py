@@ -10,7 +10,7 @@ import typer
 from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
-from membench.cli._options import AsJson, Cases, Device, EngineName, Threads, chosen_cases, suite_in
+from membench.cli._options import AsJson, Cases, Device, EngineName, Threads, Weights, chosen_cases, suite_in
 
 
 @app.command()
@@ -23,6 +23,7 @@ def explain(
     cases: Cases = None,
     threads: Threads = 1,
     device: Device = "cpu",
+    weights: Weights = None,
     as_json: AsJson = False,
 ) -> None:
     """Find out where a case loses its accuracy: step by step from the digital network, and layer by layer.
@@ -39,7 +40,7 @@ def explain(
     (case,) = chosen_cases(suite_in(cases), [name], images, seeds)
     usable(engine, device)
     with progress_bar(case.name) as tell:
-        found = explain(case, engine, threads=threads, device=device, progress=tell)
+        found = explain(case, engine, threads=threads, device=device, progress=tell, weights=weights)
     if figure is not None:
         write_figure(found, figure)
     print(found.model_dump_json(indent=2) if as_json else explained(found))

@@ -11,7 +11,18 @@ import typer
 from membench.case import DEFAULT_ENGINE
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
-from membench.cli._options import BASELINES, AsJson, Baselines, Cases, Device, EngineName, Threads, chosen_cases, suite_in
+from membench.cli._options import (
+    BASELINES,
+    AsJson,
+    Baselines,
+    Cases,
+    Device,
+    EngineName,
+    Threads,
+    Weights,
+    chosen_cases,
+    suite_in,
+)
 from membench.errors import InputError
 from membench.storage import check_writable
 
@@ -26,6 +37,7 @@ def run(
     report: Annotated[Path | None, typer.Option("--report", help="Write records and a Markdown summary there.")] = None,
     threads: Threads = 1,
     device: Device = "cpu",
+    weights: Weights = None,
     as_json: AsJson = False,
     explain: Annotated[
         bool, typer.Option("--explain/--no-explain", help="Find the step at which a failed case lost its accuracy.")
@@ -54,7 +66,9 @@ def run(
     store, outcomes = BaselineStore(baselines), []
     for case in chosen:
         with progress_bar(case.name) as tell:
-            judged = run_and_judge(case, engine, store, threads=threads, device=device, progress=tell, explain_failure=explain)
+            judged = run_and_judge(
+                case, engine, store, threads=threads, device=device, progress=tell, explain_failure=explain, weights=weights
+            )
             outcomes.append(judged)
     if report is not None:
         write_report(report, outcomes, engine)

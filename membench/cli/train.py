@@ -11,7 +11,7 @@ from tabulate import tabulate
 from membench.case import MOST_THREADS
 from membench.cli._app import app
 from membench.cli._bar import progress_bar
-from membench.cli._options import AsJson
+from membench.cli._options import AsJson, Cases, network_and_dataset
 from membench.errors import InputError
 from membench.storage import check_writable
 from membench.words import counted
@@ -40,6 +40,7 @@ def train(
         int | None, typer.Option("--threads", min=1, max=MOST_THREADS, help="torch threads; the number moves the weights.")
     ] = None,
     ship: Annotated[bool, typer.Option("--ship", help="Write to membench's own folder of weights (for maintainers).")] = False,
+    cases: Cases = None,
     as_json: AsJson = False,
 ) -> None:
     """Train a network, or find it trained. Interrupted, the same command goes on at the last whole epoch.
@@ -49,8 +50,7 @@ def train(
     """
     import torch
 
-    from membench.datasets import DATASETS
-    from membench.models import NETWORKS, cross_validate, obtain, ship_weights
+    from membench.models import cross_validate, obtain, refuse_pretrained, ship_weights
 
     if ship and folds:
         raise InputError("--ship and --folds exclude each other: folds leave accuracies and no weights. Give one of the two.")
@@ -58,7 +58,8 @@ def train(
         check_writable(out, "--out")
     if threads:
         torch.set_num_threads(threads)
-    chosen, data = NETWORKS.get(network), DATASETS.get(dataset)
+    chosen, data = network_and_dataset(network, dataset, cases)
+    refuse_pretrained(chosen)
     own = chosen.recipe_for(dataset)
     given = {"epochs": epochs, "seed": seed, "precision": precision}
     recipe = own.replace(**{name: value for name, value in given.items() if value is not None})
@@ -78,7 +79,7 @@ def train(
         return
     print(
         f"{network} on {dataset}: {100 * card.accuracy:.2f} % of {card.test_images} test images, {card.parameters} parameters, "
-        f"trained on {card.train_images} images in {card.seconds:.0f} s\n{trained.file}"
+        f"trained on {card.train_images} images in {card.seconds or 0:.0f} s\n{trained.file}"
     )
 
 

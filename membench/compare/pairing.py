@@ -155,6 +155,11 @@ def _notes(a: Record, b: Record) -> Iterator[str]:
             f"other weights: {100 * a.measured.digital_accuracy:.2f} % digital in A, {100 * b.measured.digital_accuracy:.2f} % in B; each "
             "loss is against its own"
         )
+    elif a.measured.images == b.measured.images and a.measured.digital_predictions != b.measured.digital_predictions:
+        yield (
+            f"the digital network answers otherwise, with the same weights: {100 * a.measured.digital_accuracy:.2f} % in A, "
+            f"{100 * b.measured.digital_accuracy:.2f} % in B; each loss is against its own"
+        )
     if changed := list(changed_fields(a, b)):
         more = f" and {len(changed) - MOST_FIELDS} more" if len(changed) > MOST_FIELDS else ""
         yield f"the case is another one: {', '.join(changed[:MOST_FIELDS])}{more}"

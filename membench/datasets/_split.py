@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from membench.runtime import derive_seed
+from membench.storage import sha256
 
 Part = Literal["train", "test"]
 
@@ -36,6 +38,12 @@ class Split:
 
     def take(self, order: Tensor) -> Split:
         return Split(self.images[order], self.labels[order])
+
+    @cached_property
+    def labelled_digest(self) -> str:
+        """One hash for the images with their classes, whatever their order."""
+        pairs = zip(image_hashes(self), self.labels.tolist(), strict=True)
+        return sha256("\n".join(sorted(f"{hashed} {label}" for hashed, label in pairs)).encode())
 
 
 def image_hashes(split: Split) -> list[str]:

@@ -17,8 +17,11 @@ from torch import Tensor
 from membench.datasets import Dataset, Split, image_hashes
 from membench.errors import FileFormatError, InputError
 from membench.models._base import Network, Recipe
+from membench.models._cards import digest, weights_key
+from membench.models._factory import check_network, refuse_pretrained
+from membench.models._probe import start_of
 from membench.models._train import Progress, accuracy, check_fit, steps_an_epoch, train
-from membench.models._weights import digest, weights_key
+from membench.models._weights import both_parts
 from membench.plain import Count, Integer, Line, Moment, NonNegative, Number, Plain, Proportion, Sha256
 from membench.record import find
 from membench.runtime import derive_seed
@@ -66,7 +69,8 @@ class FoldCard(Plain):
         recipe: how it was trained.
         folds: K.
         threads: of torch; another number gives other weights.
-        key: hash of all these, of the images with their classes, and of the fold: the result holds where it is the same.
+        key: hash of all these, of the images with their classes, of what the network computes before it is trained, and of the fold: the
+            result holds where it is the same.
         fold: what was measured.
     """
 
@@ -195,22 +199,31 @@ def cross_validate(
         progress: called with (what, steps done, steps in all) over all folds.
 
     Raises:
-        InputError: when so many folds are not possible; before anything is trained.
+        InputError: when so many folds are not possible, or the network has weights that are not to be trained; before anything is trained.
         FileFormatError: when a kept fold is damaged; names the file.
         DataMissingError: when the data are not there.
     """
+    refuse_pretrained(network)
     chosen = recipe or network.recipe_for(dataset.name)
-    images, test = dataset.load("train", root), dataset.load("test", root)
+    images, test = both_parts(dataset, root)
     check_fit(network, dataset)
+    check_network(network, dataset, chosen)
+    start = start_of(network, dataset, chosen)
     parts = part_images(images, folds, chosen.seed, dataset.name)
     steps = [chosen.epochs * steps_an_epoch(len(seen), chosen) for seen, _ in parts]
-    common = {"weights": weights_key(network, dataset, chosen), "test": _identity(test), "threads": torch.get_num_threads()}
+    common = {
+        "weights": weights_key(network, dataset, chosen),
+        "start": start,
+        "test": test.labelled_digest,
+        "threads": torch.get_num_threads(),
+    }
     found = []
     for index, (seen, unseen) in enumerate(parts):
         number, training, held_out = index + 1, images.take(seen), images.take(unseen)
         key = sha256(
             canonical_json(
-                common | {"folds": folds, "fold": number, "train": _identity(training), "held_out": _identity(held_out)}
+                common
+                | {"folds": folds, "fold": number, "train": training.labelled_digest, "held_out": held_out.labelled_digest}
             )
         )
         stem = f"{dataset.name}-{network.name}-fold-{number}-of-{folds}-{key[:12]}"
@@ -238,7 +251,7 @@ def cross_validate(
             fold = _kept(file, key, known)
             if fold is None:
                 fold = _measure(
-                    network, dataset, chosen, number, training, held_out, test, file.with_suffix(".checkpoint"), tell
+                    network, dataset, chosen, number, training, held_out, test, file.with_suffix(".checkpoint"), tell, start
                 )
                 card = FoldCard(
                     network=network.name,
@@ -261,12 +274,6 @@ def cross_validate(
         held_out=Spread.of([fold.held_out_accuracy for fold in found]),
         test=Spread.of([fold.test_accuracy for fold in found]),
     )
-
-
-def _identity(split: Split) -> str:
-    """One hash for images with their classes, whatever their order."""
-    pairs = zip(image_hashes(split), split.labels.tolist(), strict=True)
-    return sha256("\n".join(sorted(f"{hashed} {label}" for hashed, label in pairs)).encode())
 
 
 def _kept(file: Path, key: str, known: Mapping[str, object]) -> Fold | None:
@@ -295,9 +302,10 @@ def _measure(
     test: Split,
     checkpoint: Path,
     progress: Progress,
+    identity: object,
 ) -> Fold:
     start = time.monotonic()
-    model = train(network, dataset, training, recipe, checkpoint=checkpoint, progress=progress)
+    model = train(network, dataset, training, recipe, checkpoint=checkpoint, progress=progress, identity=identity)
     return Fold(
         number=number,
         train_images=len(training),

@@ -95,6 +95,11 @@ def accuracy(model: nn.Module, dataset: Dataset, split: Split, batch_size: int =
     return right / len(split)
 
 
+def augmentation(dataset: Dataset, recipe: Recipe) -> tuple[int, bool]:
+    """By how many pixels images are moved, and whether they are mirrored: what the recipe asks for and the data set allows."""
+    return recipe.shift if "shift" in dataset.augment else 0, recipe.mirror and "mirror" in dataset.augment
+
+
 def augment(images: Tensor, shift: int, mirror: bool) -> Tensor:
     """Move each image by up to `shift` pixels, with what lies beyond the edge as the nearest pixel, and mirror half.
 
@@ -126,11 +131,13 @@ def train(
     *,
     checkpoint: Path,
     progress: Progress | None = None,
+    identity: object = None,
 ) -> nn.Module:
     """Train `network` on `split`.
 
     Args:
         split: the training images.
+        identity: plain data that must be the same for a checkpoint to be used, besides recipe, shapes, images, classes and threads.
         checkpoint: file that keeps the state after each epoch, for the caller to remove once the weights are safe. Found
             there, training goes on from it, and ends with the very weights of an uninterrupted one.
         progress: called with (what, steps done, steps in all).
@@ -151,11 +158,11 @@ def train(
         optimizer, recipe.max_lr, total_steps=recipe.epochs * steps + 1, pct_start=0.3, cycle_momentum=False
     )
     images = dataset.normalise(split.images)
-    shift = recipe.shift if "shift" in dataset.augment else 0
-    mirror = recipe.mirror and "mirror" in dataset.augment
+    shift, mirror = augmentation(dataset, recipe)
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
     parts = {"recipe": recipe.model_dump(mode="json"), "shapes": shapes, "images": image_hashes(split)}
-    belongs = sha256(canonical_json(parts | {"threads": torch.get_num_threads()}))
+    also = {"labels": split.labels.tolist(), "threads": torch.get_num_threads(), "identity": identity}
+    belongs = sha256(canonical_json(parts | also))
     start = _resume(checkpoint, belongs, model, optimizer, schedule)
     for epoch in range(start, recipe.epochs):
         with isolated(derive_seed(recipe.seed, "epoch", epoch)):
@@ -188,7 +195,10 @@ def _keep(file: Path, belongs: str, model: nn.Module, optimizer: torch.optim.Opt
         "groups": state["param_groups"],
         "schedule": {key: value for key, value in schedule.state_dict().items() if isinstance(value, int | float | str | list)},
     }
-    content, said = {name: value.contiguous() for name, value in tensors.items()}, json.dumps(plain)
+    content, said = (
+        {name: value.clone().contiguous() for name, value in tensors.items()},
+        json.dumps(plain),
+    )  # none shares memory
     metadata = {"membench": said, "sha256": sha256(to_safetensors(content) + said.encode())}
     write_atomically(file, to_safetensors(content, metadata))
 

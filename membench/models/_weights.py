@@ -1,13 +1,13 @@
-"""Trained weights: a safetensors file and a JSON card that says how they came about."""
+"""Trained weights: a safetensors file and its card. They are found by what the network computes and by the data, else trained."""
 
 from __future__ import annotations
 
 import datetime
+import glob
+import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -16,56 +16,17 @@ from safetensors.torch import save as to_safetensors
 from torch import nn
 
 from membench.datasets import Dataset, Split, image_hashes
-from membench.errors import FileFormatError
+from membench.errors import DataMissingError, FileFormatError, InputError
 from membench.models._base import Network, Recipe
+from membench.models._cards import Card, digest, find_card, weights_key
+from membench.models._factory import check_network
+from membench.models._probe import START_TOLERANCE, probe, same, start_of
 from membench.models._train import Progress, accuracy, build, check_fit, train
-from membench.plain import Count, Line, Moment, NonNegative, Plain, Proportion, Sha256
-from membench.record import find
-from membench.storage import cache_dir, canonical_json, locked, read_whole, readable_json, remove, sha256, write_atomically
+from membench.storage import cache_dir, locked, read_whole, readable_json, remove, sha256, write_atomically
 from membench.words import brief, quoted
 
 SHIPPED = Path(__file__).parent / "weights"
-
-
-class Card(Plain):
-    """How weights came about.
-
-    Attributes:
-        network: registered name.
-        dataset: what they were trained and tested on.
-        recipe: how.
-        key: hash of network, data set, recipe and the shape of every tensor: weights fit where it is the same.
-        sha256: of the safetensors file.
-        parameters: how many.
-        train_images: how many images they were trained on.
-        train_digest: hash over the sorted hashes of these images: proves which they were, whatever their order on disk.
-        test_images: how many images the accuracy was measured on.
-        test_digest: hash over their sorted hashes. None of them was among the training images: `Dataset.load` leaves such ones out,
-            so that where these are the test images, none was trained on, though the training images are not at hand.
-        accuracy: proportion of the test images classified rightly.
-        torch: its version.
-        threads: with which it was trained; another number gives other weights.
-        seconds: that training took.
-        created: UTC, ISO 8601.
-    """
-
-    later: ClassVar[Mapping[str, Any]] = {"test_digest": None}
-    schema_version: Literal[1] = 1
-    network: Line
-    dataset: Line
-    recipe: Recipe
-    key: Sha256
-    sha256: Sha256
-    parameters: Count
-    train_images: Count
-    train_digest: Sha256
-    test_images: Count
-    test_digest: Sha256 | None = None
-    accuracy: Proportion
-    torch: Line
-    threads: Count
-    seconds: NonNegative
-    created: Moment
+_LOG = logging.getLogger("membench")
 
 
 @dataclass(frozen=True)
@@ -82,25 +43,38 @@ class Trained:
         return self.file.parent == SHIPPED
 
 
-def digest(split: Split) -> str:
-    """One hash for a set of images, whatever their order."""
-    return sha256("\n".join(sorted(image_hashes(split))).encode())
+def cached_weights(folder: Path | None = None) -> Path:
+    """The folder in which weights are kept: `folder`, else the cache's."""
+    return folder or cache_dir() / "weights"
 
 
-def weights_key(network: Network, dataset: Dataset, recipe: Recipe) -> str:
-    """What weights must have been made by to fit."""
-    shapes = {name: list(value.shape) for name, value in build(network, dataset, recipe.seed).state_dict().items()}
-    parts = {"network": network.name, "dataset": dataset.name, "recipe": recipe.model_dump(mode="json"), "shapes": shapes}
-    return sha256(canonical_json(parts))
+def shipped_file(network: Network, dataset: Dataset) -> Path:
+    """Where the weights that come with membench lie, if there are some."""
+    return SHIPPED / f"{dataset.name}-{network.name}.safetensors"
 
 
 def candidates(network: Network, dataset: Dataset, key: str, folder: Path | None = None) -> list[Path]:
-    """Where weights are looked for: those shipped with membench, then the cache (or `folder`)."""
+    """Where weights of that key may lie: those shipped with membench, then each file of that key in the cache (or `folder`)."""
     stem = f"{dataset.name}-{network.name}"
-    return [SHIPPED / f"{stem}.safetensors", (folder or cache_dir() / "weights") / f"{stem}-{key[:12]}.safetensors"]
+    return [shipped_file(network, dataset), *candidates_of(cached_weights(folder), f"{stem}-{key[:12]}")]
 
 
-def obtain(
+def free_name(folder: Path, stem: str) -> Path:
+    """The first of STEM.safetensors, STEM-2.safetensors, ... that is not there with its card."""
+    taken = {file for file in candidates_of(folder, stem) if file.exists() and file.with_suffix(".json").exists()}
+    names = (folder / f"{stem}{f'-{number}' if number > 1 else ''}.safetensors" for number in range(1, len(taken) + 2))
+    return next(name for name in names if name not in taken)
+
+
+def candidates_of(folder: Path, stem: str) -> list[Path]:
+    """STEM.safetensors, and those beside it that were made later under the same key, in order."""
+    later = [
+        file for file in folder.glob(f"{glob.escape(stem)}-*.safetensors") if file.stem.removeprefix(f"{stem}-").isdecimal()
+    ]
+    return [folder / f"{stem}.safetensors", *sorted(later, key=lambda file: int(file.stem.removeprefix(f"{stem}-")))]
+
+
+def find_or_train(
     network: Network,
     dataset: Dataset,
     *,
@@ -109,59 +83,120 @@ def obtain(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> Trained:
-    """Load weights that fit, else train them once and keep them.
+    """Load weights that fit, else train them once and keep them beside those that do not; see `obtain`."""
+    chosen = recipe or network.recipe_for(dataset.name)
+    if (there := find_trained(network, dataset, root=root, recipe=chosen, folder=folder)) is not None:
+        return there
+    key = weights_key(network, dataset, chosen)
+    place, stem = cached_weights(folder), f"{dataset.name}-{network.name}-{key[:12]}"
+    with locked(place / f"{stem}.lock"):
+        found, unfit = _search(network, dataset, chosen, root, folder)  # another process may have trained them meanwhile
+        if found is not None:
+            return found
+        for reason in unfit:
+            _LOG.warning("%s on %s is trained anew. Not used: %s", network.name, dataset.name, reason)
+        return _make(network, dataset, chosen, key, free_name(place, stem), root, progress)
+
+
+def find_trained(
+    network: Network,
+    dataset: Dataset,
+    *,
+    root: Path | None = None,
+    recipe: Recipe | None = None,
+    folder: Path | None = None,
+) -> Trained | None:
+    """Weights that membench trained and that fit, or None where there are none.
+
+    They fit where names, recipe and shapes are those of their card, the network computes with them what it computed when the card was
+    written, and the data are the card's: the test images, and, unless the weights come with membench, the training images.
 
     Args:
         root: where data are looked for.
         recipe: instead of the network's own.
         folder: where trained weights are kept, instead of the cache.
-        progress: called with (what, done, in all) while training.
 
     Raises:
         FileFormatError: when weights or their card are damaged; names the file.
         InputError: when the network does not take the images of the data set, or gives another number of outputs than it has classes.
-        DataMissingError: when they must be trained and the data are not there.
+        DataMissingError: when the data are not there; weights that come with membench need none.
     """
-    chosen = recipe or network.recipe_for(dataset.name)
-    if (there := find_trained(network, dataset, recipe=chosen, folder=folder)) is not None:
-        return there
-    key = weights_key(network, dataset, chosen)
-    target = candidates(network, dataset, key, folder)[-1]
-    with locked(target.with_suffix(".lock")):
-        found = read(target, network, dataset, key)  # another process may have trained them while this one waited
-        return found or _make(network, dataset, chosen, key, target, root, progress)
-
-
-def find_trained(
-    network: Network, dataset: Dataset, *, recipe: Recipe | None = None, folder: Path | None = None
-) -> Trained | None:
-    """Weights that fit, or None where there are none; arguments and errors as for `obtain`, which would train them."""
     check_fit(network, dataset)
-    key = weights_key(network, dataset, recipe or network.recipe_for(dataset.name))
-    places = candidates(network, dataset, key, folder)
-    return next((found for file in places if (found := read(file, network, dataset, key)) is not None), None)
+    return _search(network, dataset, recipe or network.recipe_for(dataset.name), root, folder)[0]
 
 
-def find_card(file: Path) -> Card | None:
-    """The card in `file`; None where there is none."""
-    return find(Card, file, f"Remove {file.with_suffix('.safetensors')} and {file}; they will be trained again.")
+def _search(
+    network: Network, dataset: Dataset, recipe: Recipe, root: Path | None, folder: Path | None
+) -> tuple[Trained | None, list[str]]:
+    """The weights that fit, and why others of the same names, recipe and shapes do not."""
+    key, unfit = weights_key(network, dataset, recipe), list[str]()
+    for file in candidates(network, dataset, key, folder):
+        card = find_card(file.with_suffix(".json"))
+        if card is None or card.key != key:
+            continue
+        reason = _other_data(card, dataset, root, shipped=file.parent == SHIPPED)
+        if not reason:
+            found = read(file, network, dataset, key)
+            if found is None:
+                continue
+            reason = other_function(found, dataset) or _other_training(found, network, dataset, recipe)
+            if not reason:
+                return found, unfit
+        unfit.append(f"{file}: {reason}.")
+    return None, unfit
 
 
-def read(file: Path, network: Network, dataset: Dataset, key: str) -> Trained | None:
-    """The weights in `file` if they are there and fit `key`.
+def _other_data(card: Card, dataset: Dataset, root: Path | None, shipped: bool) -> str:
+    """Why weights are not of these data; nothing where they are. The training images of those that ship need not be here."""
+    if card.test_labelled is None or card.probe is None or not (shipped or card.train_labelled):
+        return "an earlier membench trained them, which did not keep by what to know whether they fit"
+    try:
+        test = dataset.load("test", root)
+    except DataMissingError:
+        if shipped:
+            return ""  # nothing can be measured on them here
+        raise
+    if test.labelled_digest != card.test_labelled:
+        return "the test images, or their classes, are others than when they were trained"
+    if not shipped and dataset.load("train", root).labelled_digest != card.train_labelled:
+        return "the training images, or their classes, are others than when they were trained"
+    return ""
+
+
+def other_function(trained: Trained, dataset: Dataset) -> str:
+    """Why the network does not compute with its weights what its card says; nothing where it does."""
+    kept = trained.card.probe
+    if kept is not None and same(kept, probe(trained.model, dataset)):
+        return ""
+    return "the network, or the normalisation of its inputs, computes something else than when their card was written"
+
+
+def _other_training(trained: Trained, network: Network, dataset: Dataset, recipe: Recipe) -> str:
+    """Why the network would not be trained as these weights were; nothing where it would, or where that cannot be known."""
+    kept = trained.card.start
+    if trained.shipped or kept is None or trained.card.torch != torch.__version__:
+        return ""
+    now = start_of(network, dataset, recipe)
+    if now is not None and same(kept, now, START_TOLERANCE):
+        return ""
+    return "the network is trained otherwise than then: other initial weights, dropout, or parameters that are trained"
+
+
+def read(file: Path, network: Network, dataset: Dataset, key: str | None = None) -> Trained | None:
+    """The weights in `file` if they are there, and are of `key` where one is given.
 
     Raises:
         FileFormatError: when weights or card are damaged, or the card does not say what its key and the weights do.
     """
     card_file = file.with_suffix(".json")
     card, data = find_card(card_file), read_whole(file)
-    if card is None or data is None or card.key != key:
+    if card is None or data is None or (key is not None and card.key != key):
         return None
     if sha256(data) != card.sha256:
         raise FileFormatError(
-            f"{file} is not what its card describes (another sha256). Restore it, or remove both to train again."
+            f"{file} is not what its card describes (another sha256). Restore it, or remove both to make them again."
         )
-    model = build(network, dataset, card.recipe.seed)
+    model = build(network, dataset, card.recipe.seed if card.recipe else 0)
     _check_card(card, card_file, network, dataset, model)
     try:
         model.load_state_dict(from_safetensors(data))
@@ -176,40 +211,61 @@ def _check_card(card: Card, file: Path, network: Network, dataset: Dataset, mode
         "network": network.name,
         "dataset": dataset.name,
         "key": weights_key(network, dataset, card.recipe),
-        "parameters": _parameters(model),
+        "parameters": count_parameters(model),
     }
     for name, value in expected.items():
         if getattr(card, name) != value:
             raise FileFormatError(
                 f"{file}: {name} is {quoted(getattr(card, name))}, but the rest of the card gives {value!r}. It was edited by hand: "
-                f"restore it, or remove it and {file.with_suffix('.safetensors')} to train again."
+                f"restore it, or remove it and {file.with_suffix('.safetensors')} to make them again."
             )
 
 
-def _parameters(model: nn.Module) -> int:
+def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def both_parts(dataset: Dataset, root: Path | None) -> tuple[Split, Split]:
+    """The training and the test images.
+
+    Raises:
+        InputError: when an image is in both: a network would be measured on what it was trained on.
+    """
+    training, test = dataset.load("train", root), dataset.load("test", root)
+    if shared := len(set(image_hashes(training)) & set(image_hashes(test))):
+        raise InputError(
+            f"Data set {dataset.name!r}: {shared} of its {len(test)} test images are training images as well. Dataset.load leaves such "
+            "images out of the training part; a load() of your own must do so, too."
+        )
+    return training, test
 
 
 def _make(
     network: Network, dataset: Dataset, recipe: Recipe, key: str, file: Path, root: Path | None, progress: Progress | None
 ) -> Trained:
-    split, test = dataset.load("train", root), dataset.load("test", root)
+    split, test = both_parts(dataset, root)
+    check_network(network, dataset, recipe)
+    started = start_of(network, dataset, recipe)
     start = time.monotonic()
     checkpoint = file.with_suffix(".checkpoint")
-    model = train(network, dataset, split, recipe, checkpoint=checkpoint, progress=progress)
-    data = to_safetensors({name: value.contiguous() for name, value in model.state_dict().items()})
+    model = train(network, dataset, split, recipe, checkpoint=checkpoint, progress=progress, identity=started)
+    data = packed_tensors(model)
     card = Card(
         network=network.name,
         dataset=dataset.name,
         recipe=recipe,
         key=key,
         sha256=sha256(data),
-        parameters=_parameters(model),
+        parameters=count_parameters(model),
         train_images=len(split),
         train_digest=digest(split),
+        train_labelled=split.labelled_digest,
         test_images=len(test),
         test_digest=digest(test),
+        test_labelled=test.labelled_digest,
         accuracy=accuracy(model, dataset, test),
+        probe=probe(model, dataset),
+        start=started,
         torch=torch.__version__,
         threads=torch.get_num_threads(),
         seconds=round(time.monotonic() - start, 1),
@@ -218,6 +274,12 @@ def _make(
     write_weights(file, data, readable_json(card.model_dump(mode="json")))
     remove(checkpoint)
     return Trained(model, card, file)
+
+
+def packed_tensors(model: nn.Module) -> bytes:
+    """The state of a network as a safetensors file. Tensors that share memory, as tied weights do, are written once for each name."""
+    packed: bytes = to_safetensors({name: value.detach().clone().contiguous() for name, value in model.state_dict().items()})
+    return packed
 
 
 def write_weights(file: Path, weights: bytes, card: bytes | str) -> None:

@@ -35,6 +35,14 @@ def section(collected: Collected) -> Section:
         sentences.append(
             f"The records are of more than one set of weights for {', '.join(several)}: differences between them may be the weights'."
         )
+    sentences += [
+        f"The weights of {name} are those of {pretrained}: on which images they were trained is not known, so test images may be among "
+        "them."
+        for name, pretrained in dict.fromkeys(
+            (f"{record.weights.network} on {record.weights.dataset}", record.weights.pretrained) for record in records
+        )
+        if pretrained
+    ]
     return Section("Where it comes from", "origin", sentences=tuple(sentences), grids=(_weights_table(records),))
 
 

@@ -64,6 +64,47 @@ def test_the_cells_of_a_row() -> None:
     assert cells(text, "case-in-error") == ["case-in-error", *["-"] * 7, "ERROR"]
 
 
+def test_the_baseline_is_shown_on_the_images_and_seeds_of_the_run() -> None:
+    """Its loss on all images stood beside the loss on a few, and a verdict on these."""
+    before = make_record(images=100, batch_size=20, seeds=(0, 1), wrong={0: range(10), 1: range(60, 80)})
+    for now, shown in (
+        ({"images": 20, "seeds": (0,)}, "50.00"),
+        ({"images": 20, "seeds": (0, 1)}, "25.00"),
+        ({"images": 40, "seeds": (1,)}, "0.00"),
+        ({"images": 100, "seeds": (1, 0)}, "15.00"),
+        ({"images": 20, "seeds": (2,)}, "15.00"),
+        ({"images": 20, "seeds": (0,), "image_prefix": "other"}, "15.00"),
+    ):
+        record = make_record(**{"batch_size": 20, **now})
+        baseline = make_baseline(before)
+        item = Outcome("small", "memtorch", decide(record, baseline), record, baseline)
+        assert cells(markdown([item], "memtorch"), "small")[4] == shown
+
+
+@FORMS
+def test_weights_that_membench_did_not_train_are_marked_and_said(form: Any) -> None:
+    theirs = [outcome(name, pretrained="own.pt (sha256 0123456789ab)", digital_wrong=(0, 1)) for name in ("first", "second")]
+    text = form([PASSED, *theirs, outcome("third", pretrained="other.pt (sha256 ba9876543210)")])
+    unknown = "On which images they were trained is not known, so test images may be among them."
+    assert [line for line in text.splitlines() if line.startswith("Marked")] == [
+        f"Marked * (first, second): weights of own.pt (sha256 0123456789ab). {unknown}",
+        f"Marked * (third): weights of other.pt (sha256 ba9876543210). {unknown}",
+    ]
+    rows = [line for line in text.splitlines() if "NO_BASELINE" in line or "PASS" in line]
+    assert [next(row for row in rows if name in row).count("*") for name in ("first", "second", "third", PASSED.name)] == [
+        1,
+        1,
+        1,
+        0,
+    ]
+    assert any("90.0*" in row for row in rows)
+
+
+@FORMS
+def test_without_such_weights_nothing_is_said(form: Any) -> None:
+    assert "*" not in form([PASSED, NEW])
+
+
 def test_a_row_without_a_record_still_shows_its_baseline() -> None:
     item = Outcome("small", "memtorch", Verdict(Status.ERROR, "odd"), None, make_baseline(make_record(wrong=range(5))))
     assert cells(markdown([item], "memtorch"), "small")[4] == "25.00"

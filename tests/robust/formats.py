@@ -516,7 +516,8 @@ def _read_weights(folder: Path) -> object:
 def _card() -> Format:
     files = _trained()[0]
     target = next(name for name in files if name.endswith(".json"))
-    return Format("card of weights", files, target, _read_weights, of_json(rules.CARD))
+    # Many mutants are other numbers of the probe: of another network, whose weights then do not fit.
+    return Format("card of weights", files, target, _read_weights, of_json(rules.CARD), refused=700)
 
 
 def _tensors() -> Format:

@@ -121,6 +121,7 @@ CASE: Rules = {
     "images": whole(1),
     "subset_seed": whole(0),
     "batch_size": whole(1),
+    "weights": either(nothing, matching(r"(?!/)(?!\.\.?(/|$))[^\\\n]+")),
 }
 RECORD: Rules = {
     "engine": line,
@@ -130,6 +131,7 @@ RECORD: Rules = {
     **{f"case.thresholds.{name}": check for name, check in THRESHOLDS.items()},
     "weights.sha256": hexadecimal(64),
     "weights.accuracy": proportion,
+    "weights.pretrained": either(nothing, line),
     "measured.images.*": hexadecimal(16),
     # A wrong class may be another wrong class, and powers may change by less than what follows from them can tell.
     "measured.labels.*": whole(0, 2**31 - 1),
@@ -169,7 +171,7 @@ RECORD: Rules = {
 # Lists and objects of any length.
 VARIABLE = re.compile(
     r"(record\.|case\.)?(measured\.(layers|digital_layers|seeds\.\d+\.proofs\.\d+\.details)|provenance\.(versions|machine)|recommendations|"
-    r"steps|layers|seeds|layer_seeds|test_digest|nonidealities|conversion\.keep_digital)(\.|$)"
+    r"steps|layers|seeds|layer_seeds|test_digest|test_labelled|train_labelled|probe|start|nonidealities|conversion\.keep_digital)(\.|$)"
 )
 # Small changes of numbers from which others follow; larger ones show in what follows.
 FOLLOWING = re.compile(r"measured\.(.*power\.\d+|digital_accuracy|accuracy|agreement|logit_error|loss\..*)")
@@ -187,8 +189,12 @@ RECIPE: Rules = {
 CARD: Rules = {
     "train_images": whole(1),
     "train_digest": hexadecimal(64),
+    "train_labelled": hexadecimal(64),
     "test_images": whole(1),
     "test_digest": hexadecimal(64),
+    "test_labelled": hexadecimal(64),
+    "probe.*": either(nothing, number()),
+    "start.*": either(nothing, number()),
     "accuracy": proportion,
     "torch": line,
     "threads": whole(1),
