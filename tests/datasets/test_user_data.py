@@ -75,14 +75,14 @@ def conv1d(classes: int, shape: tuple[int, ...]) -> nn.Module:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_float_signals_are_trained_and_measured_with_conv1d(precision: str, tmp_path: Path) -> None:
+def test_float_signals_are_trained_and_measured_with_conv1d(precision: str) -> None:
     dataset = Own({"train": signals(0), "test": signals(1)}, shape=(1, 187), mean=(1.0,), std=(1.3,))
     DATASETS.add("own", dataset)
     NETWORKS.add("own-net", Network("own-net", conv1d, Recipe(epochs=8, batch_size=16, max_lr=0.05, precision=precision)))
     conversion = Conversion(
         adc=ADC(bits=8, range="calibrated", calibration_images=20), max_input_voltage=3.0, tile_shape=(32, 32)
     )
-    record = run_case(make_case(dataset="own", network="own-net", images=30, conversion=conversion), weights=tmp_path)
+    record = run_case(make_case(dataset="own", network="own-net", images=30, conversion=conversion))
     assert record.measured.digital_accuracy > 0.8
     assert [layer.kind for layer in record.measured.layers] == ["Conv1d", "Linear"]
     assert len(set(record.measured.images)) == 30

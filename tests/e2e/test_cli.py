@@ -403,10 +403,10 @@ def nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.fail("it was measured")
 
     for name in (
-        "membench.pipeline.obtain",
-        "membench.versus.obtain",
-        "membench.parity.obtain",
-        "membench.campaign._prepare.obtain",
+        "membench.pipeline.obtain_for",
+        "membench.versus.obtain_for",
+        "membench.parity.obtain_for",
+        "membench.campaign._prepare.obtain_for",
     ):
         monkeypatch.setattr(name, measured)
     monkeypatch.setattr("membench.models.obtain", measured)
